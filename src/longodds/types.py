@@ -1,0 +1,295 @@
+"""The values that pass between rooms: frozen dataclasses and protocols, nothing else.
+
+Fields may grow, meanings may not. Units are in the names or the docstrings: seconds (`_s`),
+microseconds (`_us`), nats for log-probabilities, tokens for lengths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Literal, Protocol, runtime_checkable
+
+
+def digest_text(*parts: str) -> str:
+    """Content hash of several texts (sha256, first 16 hex digits); parts can't run into each other."""
+    h = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        h.update(len(data).to_bytes(8, "little"))
+        h.update(data)
+    return h.hexdigest()[:16]
+
+
+# --- tasks -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One problem in KernelBench's file format.
+
+    id: `SUITE/NAME`, e.g. `cpu/softmax_rows`.
+    reference: the source text (`Model`, `get_inputs`, `get_init_inputs`).
+    digest: content hash of what decides a verdict (the source), the key for resume and caches.
+    metadata: family, split, description, ...; never decides a verdict.
+    """
+
+    id: str
+    suite: str
+    reference: str
+    digest: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- prompts and completions ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a policy is asked: either a plain text to continue or chat messages (exactly one of the two).
+
+    stop_regex: generation ends at the first match of this pattern in the generated text; the match
+    and what follows belong to the format, not to the program (outside `score_span`).
+    style: the prompt style that made it, e.g. `forward-body`; recorded, not interpreted by policies.
+    """
+
+    text: str | None = None
+    messages: tuple[Message, ...] | None = None
+    stop_regex: str | None = None
+    style: str = "forward-body"
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("a Prompt has either text or messages")
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """temperature 0 is greedy; max_tokens counts new tokens."""
+
+    temperature: float = 0.8
+    max_tokens: int = 256
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Names each sample, so that noise is a function of it alone: same key, same sample (fp32, CPU).
+
+    indices: the sample numbers wanted now; their count is K for this call.
+    """
+
+    seed: int
+    task_digest: str
+    indices: tuple[int, ...]
+
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled continuation.
+
+    token_ids: (n,) all sampled tokens, the stop token included if one was sampled.
+    logprobs: (n,) nats, at temperature 1, full distribution: what surprisal is made of.
+    sampling_logprobs: (n,) nats, of the distribution actually sampled (tempered, top-p'd): the
+        behaviour policy for learning.
+    score_span: [start, end) token positions that write the program; format and stop tokens lie outside.
+    text: decoded text of the kept tokens (up to the stop).
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    sampling_logprobs: tuple[float, ...]
+    score_span: tuple[int, int]
+    text: str
+    finish_reason: FinishReason
+    policy_version: str
+
+
+# --- verdicts --------------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """What a run said about a program. INFRA_ERROR is ours: retried, never scored as wrong."""
+
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    COMPILE_ERROR = "compile_error"
+    RUNTIME_ERROR = "runtime_error"
+    TIMEOUT = "timeout"
+    REJECTED = "rejected"
+    INFRA_ERROR = "infra_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evaluator says of one program.
+
+    speedup: point estimate exp(median log(t_ref/t_cand)); ci_low, ci_high: 99 % interval of the whole
+    sequential procedure; clock_bound: the lowest speedup that the oracle's own clock supports.
+    All None when the program was not timed (not correct, or timing not asked for).
+    reference_us, runtime_us: median microseconds per call. pairs: timed pairs behind the interval.
+    isolation: layer name -> "on" or the reason it is off. evaluator: digest of settings and device:
+    only verdicts with equal digests may be compared.
+    """
+
+    task_id: str
+    status: Status
+    speedup: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    clock_bound: float | None = None
+    pairs: int = 0
+    reference_us: float | None = None
+    runtime_us: float | None = None
+    gbps: float | None = None
+    tflops: float | None = None
+    of_ceiling: float | None = None
+    labels: tuple[str, ...] = ()
+    isolation: Mapping[str, str] = field(default_factory=dict)
+    evaluator: str = ""
+    message: str = ""
+    seconds: float = 0.0  # wall-clock seconds that reaching this verdict took
+
+    @property
+    def correct(self) -> bool:
+        return self.status is Status.CORRECT
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of docs/cli.md, `evaluate --json`."""
+        row = asdict(self)
+        row["status"] = self.status.value
+        row["labels"] = list(self.labels)
+        row["isolation"] = dict(self.isolation)
+        return {"task_id": row.pop("task_id"), "status": row.pop("status"), "correct": self.correct, **row}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Verdict:
+        """Inverse of `to_json`; keys that a newer version added are ignored."""
+        known = {f.name for f in fields(Verdict)}
+        kept = {k: v for k, v in row.items() if k in known}
+        kept["status"] = Status(kept["status"])
+        kept["labels"] = tuple(kept.get("labels") or ())
+        return Verdict(**kept)
+
+
+# --- samples and cost --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One candidate: who wrote it, with what probability, and what became of it."""
+
+    sample_id: str
+    task_id: str
+    seed: int
+    index: int
+    strategy: str
+    step: int
+    completion: Completion
+    program: str
+    program_digest: str
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a method is charged. FLOPs: 2P a token prompted, sampled or scored, 6P a token trained."""
+
+    prompt_tokens: int = 0
+    sampled_tokens: int = 0
+    scored_tokens: int = 0
+    trained_tokens: int = 0
+    flops: float = 0.0
+    evaluations: int = 0
+    timings: int = 0
+    device_seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))
+
+
+# --- selection ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a selector may see of a candidate (a distinct program or a sample): no timings, by construction.
+
+    surprisal: mean negative log-probability per token of the score span (nats); for a program the mean
+    over its samples. sum_surprisal: the sum instead. n_tokens: mean length. count: samples behind it.
+    """
+
+    key: str
+    correct: bool
+    surprisal: float
+    sum_surprisal: float
+    n_tokens: float
+    count: int = 1
+
+
+# --- protocols ---------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A frozen model that can be sampled and can score text.
+
+    name: the spec it was opened from; version: digest of the weights; parameters: active parameters (for FLOPs).
+    """
+
+    name: str
+    version: str
+    parameters: int
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids that the model is conditioned on."""
+        ...
+
+    def sample(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Completion]:
+        """One completion per index of the key, in that order."""
+        ...
+
+    def compute_logprobs(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probabilities (nats, temperature 1) of each continuation given the prompt."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Evaluator(Protocol):
+    """Runs programs against tasks. A context manager; `evaluate` never raises for a bad program.
+
+    digest: of settings and device, the same text as `Verdict.evaluator`.
+    """
+
+    digest: str
+
+    def evaluate(self, task: Task, program: str, *, timed: bool = True) -> Verdict: ...
+
+    def evaluate_many(self, task: Task, programs: Sequence[str], *, timed: bool = True) -> Iterator[tuple[int, Verdict]]:
+        """Yields (position, verdict) as each is known; equal programs are run once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Selector(Protocol):
+    """Chooses among candidates of one cell. It is given no timings, so it can't leak the answer.
+
+    name: as in docs/cli.md. Returns the chosen keys, best first; an empty list if none is correct.
+    """
+
+    name: str
+
+    def select(self, candidates: Sequence[Candidate]) -> list[str]: ...
