@@ -1,1 +1,23 @@
-"""tasks."""
+"""Where problems come from: the bundled suite, a user's own files, and seeded splits of either.
+
+Nothing here imports torch: a problem is read as text, and only its outline is looked at.
+"""
+
+from __future__ import annotations
+
+from longodds.tasks.bundled import EVAL_ONLY_FAMILIES
+from longodds.tasks.loader import load_suite, load_task, task_name
+from longodds.tasks.problem import SkippedProblem
+from longodds.tasks.splits import load_split, make_split, render_split, select_tasks
+
+__all__ = [
+    "EVAL_ONLY_FAMILIES",
+    "SkippedProblem",
+    "load_split",
+    "load_suite",
+    "load_task",
+    "make_split",
+    "render_split",
+    "select_tasks",
+    "task_name",
+]

@@ -1,0 +1,172 @@
+"""Suites and single tasks by their spec: `cpu`, `dir:PATH`, `file:PATH.py`."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longodds.errors import UserError
+from longodds.tasks import bundled
+from longodds.tasks.problem import SkippedProblem, build_task, check_scale, read_problem
+
+if TYPE_CHECKING:
+    from longodds.types import Task
+
+KINDS = ("cpu", "dir:PATH", "file:PATH.py")
+
+OnSkip = Callable[[SkippedProblem], None]
+
+
+def load_suite(spec: str, *, scale: int = 1, on_skip: OnSkip | None = None) -> list[Task]:
+    """All tasks of a suite, ordered by name (numbers within names by value).
+
+    spec: `cpu` (bundled), `dir:PATH` (every `*.py` of a directory; names beginning with `_` are left out) or
+    `file:PATH.py` (one task, whose id is the spec). scale: replaces the problems' `SCALE = 1`.
+    on_skip: is told of each file of a `dir:` suite that is no usable problem; without it a warning names them.
+    Raises UserError for an unknown suite, a missing path, a bad problem file, a directory without a usable problem.
+    """
+    check_scale(scale)  # before any file is blamed for it
+    if spec == "cpu":
+        return _load_bundled(scale)
+    if spec.startswith("dir:"):
+        return _load_directory(spec, scale, on_skip)
+    if spec.startswith("file:"):
+        return [_load_file(spec, scale)]
+    raise _unknown_suite(spec)
+
+
+def load_task(task_id: str, *, scale: int = 1) -> Task:
+    """One task by its id: `cpu/NAME`, `dir:PATH/NAME` or `file:PATH.py`. Raises UserError, with the nearest name."""
+    if task_id.startswith("file:"):
+        return _load_file(task_id, scale)
+    if task_id.startswith("dir:"):
+        return _load_from_directory(task_id, scale)
+    suite, slash, name = task_id.partition("/")
+    if suite != "cpu":
+        raise _unknown_suite(suite if slash else task_id)
+    files = bundled.problem_files()
+    if name not in files:
+        raise UserError(f"unknown task {task_id!r}{_nearest(name, files, 'cpu/')}; see `longodds tasks list cpu`")
+    return _bundled_task(files[name], bundled.problem_metadata(files.values())[name], scale)
+
+
+def task_name(task: Task) -> str:
+    """The problem's name within its suite: what a split lists (`softmax_rows`, `4`)."""
+    named = task.metadata.get("name")
+    return named if isinstance(named, str) else Path(task.id).name.removesuffix(".py")
+
+
+def _load_bundled(scale: int) -> list[Task]:
+    files = bundled.problem_files()
+    if not files:
+        raise UserError(f"{bundled.SUITE_DIR}: the bundled suite is missing; install longodds again")
+    metadata = bundled.problem_metadata(files.values())
+    return [_bundled_task(path, metadata[name], scale) for name, path in files.items()]
+
+
+def _bundled_task(path: Path, metadata: Mapping[str, Any], scale: int) -> Task:
+    return build_task(
+        read_problem(path), task_id=f"cpu/{path.stem}", suite="cpu", where=path, scale=scale, metadata=metadata
+    )
+
+
+def _load_directory(spec: str, scale: int, on_skip: OnSkip | None) -> list[Task]:
+    root = _existing_directory(spec.removeprefix("dir:"), spec)
+    tasks: list[Task] = []
+    skipped: list[SkippedProblem] = []
+    for path in _problem_paths(root):
+        try:
+            tasks.append(_directory_task(spec, path, scale))
+        except UserError as e:
+            skipped.append(SkippedProblem(path, str(e)))
+    if not tasks:
+        detail = f"; first of {len(skipped)}: {skipped[0].reason}" if skipped else "; it holds no *.py file"
+        raise UserError(f"{spec}: no usable problem{detail}")
+    for problem in skipped:
+        if on_skip is not None:
+            on_skip(problem)
+        else:
+            warnings.warn(f"skipped {problem.reason}", stacklevel=3)
+    return tasks
+
+
+def _directory_task(spec: str, path: Path, scale: int) -> Task:
+    suite = spec.rstrip("/")
+    return build_task(
+        read_problem(path),
+        task_id=f"{suite}/{path.stem}",
+        suite=suite,
+        where=path,
+        scale=scale,
+        metadata={"name": path.stem},
+    )
+
+
+def _load_from_directory(task_id: str, scale: int) -> Task:
+    parent, slash, name = task_id.removeprefix("dir:").rpartition("/")
+    if not slash or not name:
+        raise UserError(f"unknown task {task_id!r}; the form is dir:PATH/NAME")
+    root = _existing_directory(parent or "/", task_id)
+    names = {path.stem: path for path in _problem_paths(root)}
+    if name not in names:
+        raise UserError(f"unknown task {task_id!r}{_nearest(name, names, f'dir:{parent}/')}; {root} has no {name}.py")
+    return _directory_task(f"dir:{parent}", names[name], scale)
+
+
+def _load_file(spec: str, scale: int) -> Task:
+    given = spec.removeprefix("file:")
+    path = Path(given).expanduser()
+    if not given:
+        raise UserError(f"{spec!r} names no file; the form is file:PATH.py")
+    return build_task(
+        read_problem(path), task_id=spec, suite=spec, where=path, scale=scale, metadata={"name": path.stem}
+    )
+
+
+def _existing_directory(given: str, spec: str) -> Path:
+    root = Path(given).expanduser()
+    if not given:
+        raise UserError(f"{spec!r} names no directory; the form is dir:PATH")
+    if root.is_file():
+        raise UserError(f"{spec}: is a file; use file:{given}")
+    if not root.is_dir():
+        raise UserError(f"{spec}: no such directory")
+    return root
+
+
+def _problem_paths(root: Path) -> list[Path]:
+    try:
+        paths = [p for p in root.iterdir() if p.suffix == ".py" and not p.name.startswith("_")]
+    except OSError as e:
+        raise UserError(f"{root}: cannot be read: {e.strerror}") from None
+    return sorted(paths, key=lambda p: _natural(p.stem))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part), part) if i % 2 else (1, 0, part) for i, part in enumerate(parts)]
+
+
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def _unknown_suite(spec: str) -> UserError:
+    kinds = ", ".join(KINDS)
+    if re.fullmatch(r"kernelbench(:.*)?", spec):
+        return UserError(
+            f"suite {spec!r} cannot be loaded by this version; point dir:PATH at a directory of KernelBench files"
+        )
+    if spec and Path(spec).is_dir():
+        return UserError(f"unknown suite {spec!r}; did you mean dir:{spec}?")
+    if Path(spec).is_file():
+        return UserError(f"unknown suite {spec!r}; did you mean file:{spec}?")
+    near = get_close_matches(spec.partition(":")[0].lower(), ["cpu", "dir", "file", "kernelbench"], n=1, cutoff=0.4)
+    meant = {"dir": "dir:PATH", "file": "file:PATH.py", "kernelbench": "kernelbench:1"}
+    hint = f"; did you mean {meant.get(near[0], near[0])}?" if near else ""
+    return UserError(f"unknown suite {spec!r}{hint} (suites: {kinds})")
