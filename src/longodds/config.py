@@ -1,0 +1,368 @@
+"""What a run is asked to do: typed settings, TOML recipes, flags over recipes, and one canonical digest.
+
+A setting has one name everywhere: the recipe key `max_tokens` is the flag `--max-tokens` and the key in a run's
+`config.json`. Recipes are flat; a run directory can be resumed when the settings that decide its content are equal.
+The environment, and a `.env` file beside it, is read here and nowhere else; secrets never enter settings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from longodds.errors import UserError
+from longodds.types import digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Reference = Literal["eager", "compile", "compile-max-autotune"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys.
+
+    `operational` names the keys that may change between two attempts at one run (budgets, threads): they
+    decide how long it takes, not what it holds, and stay out of `identity` and its digest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    operational: ClassVar[frozenset[str]] = frozenset()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the content of a run, as plain JSON values."""
+        return {k: v for k, v in self.model_dump(mode="json").items() if k not in self.operational}
+
+    def digest(self) -> str:
+        """Content hash of `identity`."""
+        return config_digest(self.identity())
+
+
+class TaskSettings(Settings):
+    """Which tasks: a suite, narrowed by a split, by ids and by number, in that order."""
+
+    suite: str = "cpu"
+    """`cpu`, `dir:PATH` or `file:PATH.py`."""
+    scale: int = Field(default=1, ge=1)
+    """Multiplies the sizes of the bundled problems."""
+    split: str | None = None
+    """A split file made by `longodds split make`."""
+    subset: Literal["train", "eval"] | None = None
+    """Which half; of the split file, or of the suite's own split. With a split file the default is eval."""
+    problem_ids: tuple[str | int, ...] | None = None
+    """Names or numbers within the suite, in this order."""
+    max_tasks: int | None = Field(default=None, ge=1)
+    """At most so many tasks, the first ones."""
+
+    @field_validator("problem_ids")
+    @classmethod
+    def _named_once(cls, ids: tuple[str | int, ...] | None) -> tuple[str, ...] | None:
+        if ids is None:
+            return None
+        names = tuple(str(i) for i in ids)
+        if not names:
+            raise ValueError("names no problem; leave it out for all")
+        return _distinct(names)
+
+
+class PolicySettings(Settings):
+    """Which model writes the programs."""
+
+    policy: str = "embedded"
+    """`embedded` or `hf:PATH_OR_ID[+adapter=PATH]`."""
+    policy_device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Precision of the weights; the default is the policy's own."""
+    style: str = "forward-body"
+    """Prompt style."""
+    form: Literal["completion", "chat"] = "completion"
+    """Prompt as a text to continue or as chat messages."""
+
+
+class SamplingSettings(Settings):
+    """How many samples, drawn how."""
+
+    k: int = Field(default=16, ge=1)
+    """Samples per task and seed."""
+    temperature: float = Field(default=0.8, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=256, ge=1)
+    """New tokens per sample, at most."""
+    seeds: tuple[int, ...] = (0,)
+
+    @field_validator("seeds")
+    @classmethod
+    def _at_least_one(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds:
+            raise ValueError("needs at least one seed")
+        if min(seeds) < 0:
+            raise ValueError("seeds are whole numbers from 0")
+        return _distinct(seeds)
+
+
+class EvaluationSettings(Settings):
+    """How programs are judged."""
+
+    evaluator: Literal["sound", "seed"] = "sound"
+    """`sound`: intervals and isolation; `seed`: KernelBench's way, for comparison only."""
+    device: str = "cpu"
+    """Where programs run: `cpu` or `cuda`."""
+    reference: Reference = "eager"
+    """What a speedup is measured against."""
+    time: str = "all"
+    """Which correct programs are timed: `all`, `none` or `top:M:STRATEGY`."""
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds for importing a program, and again for running it."""
+    memory: int | None = Field(default=None, ge=1)
+    """Bytes a program may use; the default is half of the machine's."""
+    max_pairs: int = Field(default=64, ge=8)
+    """Timed pairs of reference and program, at most."""
+
+
+class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, EvaluationSettings):
+    """A Best-of-N run: K samples per task and seed, all judged, then selected."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {"batch_size", "threads", "workers", "max_seconds", "max_cost", "price_prompt", "price_sampled", "price_device"}
+    )
+
+    batch_size: int = Field(default=16, ge=1)
+    """Samples drawn in one go; the unit that a kill can lose."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of a local model; the default is the policy's choice."""
+    workers: int = Field(default=1, ge=1)
+    """Programs evaluated side by side."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Start no new sampling after so many seconds; what was sampled is still judged."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """Start no new sampling when the run has cost so much; needs a price."""
+    price_prompt: float = Field(default=0.0, ge=0)
+    """Money per million prompt tokens."""
+    price_sampled: float = Field(default=0.0, ge=0)
+    """Money per million sampled tokens."""
+    price_device: float = Field(default=0.0, ge=0)
+    """Money per hour of device time (sampling and evaluation)."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.max_cost is not None and not (self.price_prompt or self.price_sampled or self.price_device):
+            raise ValueError("max_cost needs a price: price_prompt, price_sampled or price_device")
+        return self
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice")
+    return values
+
+
+# --- recipes and flags -------------------------------------------------------------------------
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_recipe(path: Path | str, kind: type[Settings]) -> dict[str, Any]:
+    """The keys of a TOML recipe, checked by name only (values are checked once flags have been merged).
+
+    `seed = 0` is short for `seeds = [0]`. Raises UserError for a file that cannot be read, is no TOML, or has a
+    key that `kind` does not know, with the nearest name.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory; --config takes a TOML file") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read: {e.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as e:
+        raise UserError(f"{path}: not TOML: {e}") from None
+    known = [*kind.model_fields, "seed"] if "seeds" in kind.model_fields else list(kind.model_fields)
+    for key in document:
+        if key not in known:
+            raise UserError(f"{path}: unknown key '{key}'{did_you_mean(key, known)}")
+    return _plural_seed(document, str(path))
+
+
+def resolve(
+    kind: type[S],
+    *,
+    recipe: Path | str | None = None,
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> S:
+    """Settings from defaults, then the recipe, then flags (those that are not None). Raises UserError.
+
+    flags: by setting name (`max_tokens`), as typed on the command line. defaults: weaker than the recipe.
+    Errors name the recipe's key or the flag, whichever gave the value.
+    """
+    given = _plural_seed({k: v for k, v in (flags or {}).items() if v is not None}, "the command line")
+    document = load_recipe(recipe, kind) if recipe is not None else {}
+    values = {**(defaults or {}), **document, **given}
+    try:
+        # JSON mode is strict about types (k = "8" and k = true are mistakes) and still reads a list as a tuple.
+        text = json.dumps(values, default=_unreadable)
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise UserError(_one_line(first, key, _origin(key, given, recipe))) from None
+
+
+def _unreadable(value: object) -> str:
+    return str(value)  # a TOML date: no setting takes one, and as text it is reported like any wrong value
+
+
+def _origin(key: str, flags: Mapping[str, Any], recipe: Path | str | None) -> str:
+    if key in flags or recipe is None or not key:
+        return f"--{key.replace('_', '-')}" if key else ""
+    return f"{recipe}: key '{key}'"
+
+
+def _one_line(error: Any, key: str, origin: str) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+    if not key:
+        return message
+    value = error["input"]
+    verb = "must be " if str(error["msg"]).startswith("Input should be") else ""
+    got = "" if error["type"] == "value_error" or isinstance(value, dict) else f", not {json.dumps(value)}"
+    return f"{origin}: {verb}{message}{got}"
+
+
+def _plural_seed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    out = dict(values)
+    if "seed" in out:
+        if "seeds" in out:
+            raise UserError(f"{source}: both seed and seeds are given; use one")
+        out["seeds"] = [out.pop("seed")]
+    return out
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'X'?` for the nearest known name, or nothing when none is near."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+# --- canonical form ----------------------------------------------------------------------------
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """Content hash of a configuration (16 hex digits)."""
+    return digest_text(canonical_json(config))
+
+
+def differing_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Keys, sorted, whose values differ or that only one side has."""
+    return sorted(k for k in {*a, *b} if k not in a or k not in b or canonical_json(a[k]) != canonical_json(b[k]))
+
+
+def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] | None = None) -> str:
+    """`k (8, now 16), temperature (0.8, now 1.0)`: for one line that names what differs."""
+    chosen = differing_keys(old, new) if keys is None else keys
+    shown = [f"{k} ({json.dumps(old.get(k))}, now {json.dumps(new.get(k))})" for k in chosen[:6]]
+    more = [f"and {len(chosen) - 6} more"] if len(chosen) > 6 else []
+    return ", ".join(shown + more)
+
+
+# --- environment -------------------------------------------------------------------------------
+
+API_KEYS = ("TINKER_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says, already typed.
+
+    cache_dir: model files and calibration. kernelbench_root: a checkout, or None. threads: OMP_NUM_THREADS, or None.
+    eval_mode: KERNELBENCH_EVAL_MODE. max_pairs: the cap of timed pairs that goes with it.
+    keys_present: API key name -> whether it is set; never a value.
+    """
+
+    cache_dir: Path
+    kernelbench_root: Path | None
+    threads: int | None
+    eval_mode: Literal["fast", "full"]
+    keys_present: Mapping[str, bool]
+
+    @property
+    def max_pairs(self) -> int:
+        return 16 if self.eval_mode == "fast" else 64
+
+
+def read_environment(environ: Mapping[str, str] | None = None, dotenv: Path | str | None = ".env") -> Environment:
+    """The environment, completed from a `.env` file (the environment wins). Raises UserError for a value of no use."""
+    known = _variables(environ, dotenv)
+    root = known.get("LONGODDS_KERNELBENCH")
+    mode = known.get("KERNELBENCH_EVAL_MODE") or "full"
+    if mode not in ("fast", "full"):
+        raise UserError(f"KERNELBENCH_EVAL_MODE: must be 'fast' or 'full', not {mode!r}")
+    threads = (known.get("OMP_NUM_THREADS") or "").partition(",")[0].strip()  # OpenMP allows one number per level
+    if threads and not (threads.isdecimal() and int(threads) > 0):
+        raise UserError(f"OMP_NUM_THREADS: must be a whole number of at least 1, not {threads!r}")
+    return Environment(
+        cache_dir=_cache_dir(known),
+        kernelbench_root=Path(root).expanduser() if root else None,
+        threads=int(threads) if threads else None,
+        eval_mode="fast" if mode == "fast" else "full",
+        keys_present={name: bool(known.get(name)) for name in API_KEYS},
+    )
+
+
+def secret(name: str, environ: Mapping[str, str] | None = None, dotenv: Path | str | None = ".env") -> str | None:
+    """The value of an API key, for the one call that needs it; never stored or printed."""
+    return _variables(environ, dotenv).get(name) or None
+
+
+def _variables(environ: Mapping[str, str] | None, dotenv: Path | str | None) -> dict[str, str]:
+    from_file = read_dotenv(Path(dotenv)) if dotenv is not None else {}
+    return {**from_file, **(os.environ if environ is None else environ)}
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """`NAME=value` lines of a `.env` file: comments, `export `, single and double quotes; nothing is expanded."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}  # absent or unreadable: the environment alone counts
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$", line)
+        if match is None:
+            continue
+        name, value = match.groups()
+        quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
+        found[name] = quoted.group(2) if quoted else re.sub(r"(^|\s)#.*$", "", value).rstrip()
+    return found
+
+
+def _cache_dir(known: Mapping[str, str]) -> Path:
+    if given := known.get("LONGODDS_CACHE"):
+        return Path(given).expanduser()
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "longodds"
+        base = known.get("XDG_CACHE_HOME")
+        return (Path(base) if base else Path.home() / ".cache") / "longodds"
+    except RuntimeError:
+        raise UserError("no home directory to keep model files in; set LONGODDS_CACHE to a directory") from None
