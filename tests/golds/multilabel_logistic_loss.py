@@ -8,5 +8,8 @@ class ModelNew(nn.Module):
         super().__init__()
 
     def forward(self, logits, targets):
-        # The library call fuses the clamp, the exponential and the logarithm.
-        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
+        # The library's loss fuses the formula, and blocks of rows keep its temporaries in the cache.
+        result = logits.new_empty(logits.shape[0])
+        for x, t, out in zip(logits.split(128), targets.split(128), result.split(128)):
+            torch.mean(F.binary_cross_entropy_with_logits(x, t, reduction="none"), dim=1, out=out)
+        return result

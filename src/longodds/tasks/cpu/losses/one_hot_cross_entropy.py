@@ -5,7 +5,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 SCALE = 1
-EXAMPLES = 1024 * SCALE
+EXAMPLES = 2048 * SCALE
 CLASSES = 512
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 
 SCALE = 1
-SUBJECTS = 4096 * SCALE
+SUBJECTS = 12288 * SCALE
 PERIODS = 96
 
 
