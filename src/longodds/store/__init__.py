@@ -1,1 +1,20 @@
-"""store."""
+"""Append-only run directories: created, resumed after a kill at any byte, read by everything above."""
+
+from __future__ import annotations
+
+from longodds.store.cost import cost_document, derive_cost, money
+from longodds.store.jsonl import JsonlWriter, read_records
+from longodds.store.rows import TaskRecord, VerdictRow, sample_id
+from longodds.store.rundir import RunDir
+
+__all__ = [
+    "JsonlWriter",
+    "RunDir",
+    "TaskRecord",
+    "VerdictRow",
+    "cost_document",
+    "derive_cost",
+    "money",
+    "read_records",
+    "sample_id",
+]

@@ -1,0 +1,70 @@
+"""What a run cost, from its rows alone: charged to the method, and actually run.
+
+Charged: every sample and every answer, duplicates and repeated programs at the cost of the one that ran. Run: what
+the machine did, infrastructure failures included. FLOPs by the usual count of 2 P per token prompted or sampled, P
+the active parameters (Kaplan et al., arXiv:2001.08361).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from longodds.types import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from longodds.store.rundir import RunDir
+
+
+def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost]:
+    """{"charged", "run"} of a run.
+
+    parameters: active parameters of the policy; the default is the manifest's. A prompt is charged once per cell
+    (its K samples share it) and run once per call to the policy. A timing is an evaluation that timed a program.
+    """
+    p = parameters if parameters is not None else int(run.manifest.get("policy", {}).get("parameters", 0))
+    prompt_tokens = {task_id: len(r.prompt_token_ids) for task_id, r in run.records().items()}
+    cells: set[tuple[str, int, int]] = set()
+    calls: set[tuple[str, int, int, int]] = set()
+    sampled, seconds = 0, 0.0
+    for row in run.sample_rows():
+        cell = (row["task_id"], row["seed"], row["step"])
+        cells.add(cell)
+        calls.add((*cell, row.get("batch", 0)))
+        sampled += len(row["token_ids"])
+        seconds += row.get("seconds", 0.0)
+    charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, p, seconds)
+    ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls), sampled, p, seconds)
+    for row in run.verdict_rows():
+        one = Cost(evaluations=1, timings=int(row.verdict.pairs > 0), device_seconds=row.verdict.seconds)
+        if row.settled:
+            charged += one
+        if row.duplicate_of is None:
+            ran += one
+    return {"charged": charged, "run": ran}
+
+
+def _sampling(prompt: int, sampled: int, parameters: int, seconds: float) -> Cost:
+    flops = 2.0 * parameters * (prompt + sampled)
+    return Cost(prompt_tokens=prompt, sampled_tokens=sampled, flops=flops, device_seconds=seconds)
+
+
+def money(cost: Cost, prices: Mapping[str, float]) -> float:
+    """Money for a cost. prices: `price_prompt` and `price_sampled` per million tokens, `price_device` per hour."""
+    return (
+        cost.prompt_tokens * prices.get("price_prompt", 0.0) / 1e6
+        + cost.sampled_tokens * prices.get("price_sampled", 0.0) / 1e6
+        + cost.device_seconds * prices.get("price_device", 0.0) / 3600
+    )
+
+
+def cost_document(costs: Mapping[str, Cost], prices: Mapping[str, float]) -> dict[str, Any]:
+    """The content of cost.json; money only where a price is given."""
+    document: dict[str, Any] = {}
+    for name, cost in costs.items():
+        document[name] = asdict(cost)
+        if any(prices.values()):
+            document[name]["money"] = round(money(cost, prices), 6)
+    return document

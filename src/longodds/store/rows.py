@@ -1,0 +1,173 @@
+"""The rows of a run's files and the values they stand for: names as in docs/cli.md, exact both ways."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from longodds.errors import InfraError
+from longodds.types import Completion, Message, Prompt, Sample, Status, Task, Verdict, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def sample_id(task: Task, *, seed: int, strategy: str, step: int, index: int) -> str:
+    """Name of a sample (16 hex digits): equal when task content, seed, strategy, step and index are equal."""
+    return digest_text(task.id, task.digest, str(seed), strategy, str(step), str(index))
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """A task as a run asks it: the prompt and the token ids that the policy is conditioned on."""
+
+    task: Task
+    prompt: Prompt | None = None
+    prompt_token_ids: tuple[int, ...] = ()
+
+
+def task_to_row(record: TaskRecord) -> dict[str, Any]:
+    task, prompt = record.task, record.prompt
+    return {
+        "task_id": task.id,
+        "suite": task.suite,
+        "digest": task.digest,
+        "reference": task.reference,
+        "metadata": dict(task.metadata),
+        "prompt": None if prompt is None else _prompt_to_row(prompt),
+        "prompt_token_ids": list(record.prompt_token_ids),
+    }
+
+
+def task_from_row(row: Mapping[str, Any]) -> TaskRecord:
+    task = Task(row["task_id"], row["suite"], row["reference"], row["digest"], row.get("metadata") or {})
+    prompt = row.get("prompt")
+    return TaskRecord(
+        task, None if prompt is None else _prompt_from_row(prompt), tuple(row.get("prompt_token_ids") or ())
+    )
+
+
+def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
+    row: dict[str, Any] = {"style": prompt.style, "stop_regex": prompt.stop_regex}
+    if prompt.messages is None:
+        return {"text": prompt.text, **row}
+    return {"messages": [{"role": m.role, "content": m.content} for m in prompt.messages], **row}
+
+
+def _prompt_from_row(row: Mapping[str, Any]) -> Prompt:
+    messages = row.get("messages")
+    return Prompt(
+        text=row.get("text"),
+        messages=None if messages is None else tuple(Message(m["role"], m["content"]) for m in messages),
+        stop_regex=row.get("stop_regex"),
+        style=row["style"],
+    )
+
+
+# --- samples -----------------------------------------------------------------------------------
+
+
+def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
+    """more: further columns. Raises InfraError when a log-probability is not finite: it could not be learned from."""
+    c = sample.completion
+    return {
+        "sample_id": sample.sample_id,
+        "task_id": sample.task_id,
+        "seed": sample.seed,
+        "index": sample.index,
+        "strategy": sample.strategy,
+        "step": sample.step,
+        "token_ids": list(c.token_ids),
+        "logprobs": _nats(c.logprobs, sample),
+        "sampling_logprobs": _nats(c.sampling_logprobs, sample),
+        "score_span": list(c.score_span),
+        "text": c.text,
+        "program": sample.program,
+        "program_digest": sample.program_digest,
+        "finish_reason": c.finish_reason,
+        "policy_version": c.policy_version,
+        **more,
+    }
+
+
+def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> Sample:
+    return Sample(
+        sample_id=row["sample_id"],
+        task_id=row["task_id"],
+        seed=row["seed"],
+        index=row["index"],
+        strategy=row["strategy"],
+        step=row["step"],
+        completion=Completion(
+            token_ids=tuple(row["token_ids"]),
+            logprobs=tuple(row["logprobs"]),
+            sampling_logprobs=tuple(row["sampling_logprobs"]),
+            score_span=(row["score_span"][0], row["score_span"][1]),
+            text=row["text"],
+            finish_reason=row["finish_reason"],
+            policy_version=row["policy_version"],
+        ),
+        program=row["program"],
+        program_digest=row["program_digest"],
+        verdict=verdict,
+    )
+
+
+def _nats(values: Sequence[float], sample: Sample) -> list[float]:
+    if not all(math.isfinite(v) for v in values):
+        raise InfraError(
+            f"{sample.task_id}, seed {sample.seed}, sample {sample.index}: the policy gave a log-probability "
+            "that is not finite"
+        )
+    # Models compute in float32 at most; 9 significant digits give that back exactly and halve the file.
+    return [float(f"{v:.9g}") for v in values]
+
+
+# --- verdicts ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """A verdict as stored: of which sample, whether timing was asked for, and whose verdict it repeats.
+
+    duplicate_of: the sample with an equal program that was run; this one was charged but not run.
+    """
+
+    sample_id: str
+    verdict: Verdict
+    timed: bool = True
+    duplicate_of: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this answers the question; an INFRA_ERROR does not, it is owed again."""
+        return self.verdict.status is not Status.INFRA_ERROR
+
+    @property
+    def has_timing(self) -> bool:
+        """Settled, and with nothing left to time."""
+        return self.settled and (self.timed or not self.verdict.correct)
+
+
+def verdict_to_row(row: VerdictRow) -> dict[str, Any]:
+    return {
+        "sample_id": row.sample_id,
+        **row.verdict.to_json(),
+        "timed": row.timed,
+        "duplicate_of": row.duplicate_of,
+        **row.more,
+    }
+
+
+def verdict_from_row(row: Mapping[str, Any]) -> VerdictRow:
+    return VerdictRow(
+        sample_id=row["sample_id"],
+        verdict=Verdict.from_json(row),
+        timed=bool(row.get("timed", True)),
+        duplicate_of=row.get("duplicate_of"),
+    )
