@@ -1,0 +1,212 @@
+"""Cascade attention: many rows continue one prompt whose keys and values exist once.
+
+`transformers` lets a model be loaded with an attention function of our own, and passes keyword arguments of
+`forward` on to it. A `CascadeCache` holds, per layer, the prompt's keys and values with batch size 1 (the
+prefix, never written again) and each row's own (the tail). The attention function scores a row's queries against
+both, takes one softmax over all scores and sums the values: exactly plain attention, but the prompt is neither copied
+nor read once per row; its product with all rows' queries is a single matrix product.
+
+Shapes: K rows, H query heads, Hkv key/value heads, G = H / Hkv, n new positions, P prefix, t tail length, D head size.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AttentionInterface
+from transformers.cache_utils import Cache
+
+ATTENTION_NAME = "longodds_cascade"
+_GROW = 64  # tail capacity grows by this many positions, so that most steps write in place
+
+KeyValues = tuple[Tensor, Tensor]
+
+
+class CascadeLayer:
+    """Keys and values of one attention layer: a shared prefix (1, Hkv, P, D) and a tail (K, Hkv, t, D)."""
+
+    is_sliding = False
+    is_compileable = False
+    is_croppable = False
+
+    def __init__(self, prefix: KeyValues | None = None) -> None:
+        self.prefix = prefix
+        self.tail: KeyValues | None = None  # with spare capacity at the end
+        self.tail_length = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> KeyValues:
+        """Appends (K, Hkv, n, D) to the tail and returns the whole tail, without the prefix."""
+        n = key_states.shape[2]
+        if self.tail is None:
+            # Kept as given (no copy): for a prefill this is the whole prompt, and gradients flow through it.
+            self.tail, self.tail_length = (key_states, value_states), n
+            return self.tail
+        end = self.tail_length + n
+        if end > self.tail[0].shape[2]:
+            self.tail = (self._grown(self.tail[0], end), self._grown(self.tail[1], end))
+        keys, values = self.tail
+        keys[:, :, self.tail_length : end] = key_states
+        values[:, :, self.tail_length : end] = value_states
+        self.tail_length = end
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _grown(self, old: Tensor, need: int) -> Tensor:
+        new = old.new_empty((*old.shape[:2], need + _GROW, old.shape[3]))
+        new[:, :, : self.tail_length] = old[:, :, : self.tail_length]
+        return new
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows of the tail but those; the prefix is untouched."""
+        if self.tail is not None:
+            t = self.tail_length
+            self.tail = (self.tail[0][:, :, :t].index_select(0, rows), self.tail[1][:, :, :t].index_select(0, rows))
+
+    def get_seq_length(self) -> int:
+        return self.tail_length + (0 if self.prefix is None else self.prefix[0].shape[2])
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class CascadeCache(Cache):
+    """A transformers cache whose layers share one prompt between all rows.
+
+    `seen` counts updates and `attended` the attention calls that found this cache: they differ when a model
+    doesn't pass keyword arguments through to its attention, which must never go unnoticed.
+    """
+
+    def __init__(self, prefixes: list[KeyValues] | None = None, layers: int = 0) -> None:
+        made = [CascadeLayer(p) for p in prefixes] if prefixes is not None else [CascadeLayer() for _ in range(layers)]
+        super().__init__(layers=cast("Any", made))
+        self.seen = 0
+        self.attended = 0
+
+    def cascade_layers(self) -> list[CascadeLayer]:
+        return cast("list[CascadeLayer]", self.layers)
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> KeyValues:
+        self.seen += 1
+        return self.cascade_layers()[layer_idx].update(key_states, value_states)
+
+    def as_prefixes(self) -> list[KeyValues]:
+        """After a prefill with one row: every layer's keys and values, to be shared by later caches."""
+        tails = [layer.tail for layer in self.cascade_layers()]
+        if any(t is None for t in tails):
+            raise LookupError("a layer never stored keys and values")
+        return cast("list[KeyValues]", tails)
+
+    def keep(self, rows: Tensor) -> None:
+        for layer in self.cascade_layers():
+            layer.keep(rows)
+
+    def prefix_bytes(self) -> int:
+        """Memory that the shared prompt takes (once, whatever K)."""
+        parts = [t for layer in self.cascade_layers() if layer.prefix is not None for t in layer.prefix]
+        return sum(t.numel() * t.element_size() for t in parts)
+
+
+def cascade_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    s_aux: Tensor | None = None,
+    softcap: float | None = None,
+    cascade: CascadeCache | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention function in transformers' calling convention: query (K, H, n, D) -> output (K, n, H, D).
+
+    s_aux: attention sinks (H,), as in gpt-oss; softcap: tanh cap of scores, as in Gemma 2.
+    Without a cascade cache it is plain causal attention; only a ready 4D mask is honoured then.
+    """
+    prefix: KeyValues | None = None
+    if cascade is not None:
+        cascade.attended += 1
+        prefix = cascade.cascade_layers()[cast(int, module.layer_idx)].prefix
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    n, t = query.shape[2], key.shape[2]
+    special = s_aux is not None or softcap is not None or (sliding_window is not None and sliding_window < t)
+    if prefix is None and not special and (n == t or attention_mask is not None):
+        groups = query.shape[1] // key.shape[1]
+        out = F.scaled_dot_product_attention(
+            query,
+            key.repeat_interleave(groups, 1),
+            value.repeat_interleave(groups, 1),
+            attn_mask=attention_mask,
+            is_causal=attention_mask is None and n > 1,
+            scale=scale,
+        )
+        return out.transpose(1, 2).contiguous(), None
+    return _attend(query, (key, value), prefix, scale, attention_mask, sliding_window, s_aux, softcap), None
+
+
+def _attend(
+    query: Tensor,
+    tail: KeyValues,
+    prefix: KeyValues | None,
+    scale: float,
+    mask: Tensor | None,
+    window: int | None,
+    sinks: Tensor | None,
+    softcap: float | None,
+) -> Tensor:
+    """Softmax over prefix and tail scores together, in fp32. Returns (K, n, H, D)."""
+    keys, values = tail
+    rows, heads, n, size = query.shape
+    kv_heads, t = keys.shape[1], keys.shape[2]
+    groups = heads // kv_heads
+    p = 0 if prefix is None else prefix[0].shape[2]
+    grouped = query.reshape(rows, kv_heads, groups * n, size)
+    scores = torch.matmul(grouped, keys.transpose(2, 3)).float()  # (K, Hkv, G n, t)
+    if prefix is not None:
+        # All rows' queries of one key/value head against the prompt: (Hkv, K G n, D) x (Hkv, D, P).
+        flat = grouped.transpose(0, 1).reshape(kv_heads, rows * groups * n, size)
+        shared = torch.matmul(flat, prefix[0][0].transpose(1, 2))
+        shared = shared.view(kv_heads, rows, groups * n, p).transpose(0, 1)
+        scores = torch.cat([shared.float(), scores], dim=-1)
+    scores = scores * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.view(rows, kv_heads, groups, n, p + t)
+    if mask is not None:
+        scores = (
+            scores.masked_fill(~mask[:, :, None], -torch.inf) if mask.dtype == torch.bool else scores + mask[:, :, None]
+        )
+    elif n > 1 or (window is not None and window < p + t):
+        scores = scores.masked_fill(_hidden(n, p + t, window, scores.device), -torch.inf)
+    if sinks is not None:
+        sink = sinks.float().view(1, kv_heads, groups, 1, 1).expand(rows, -1, -1, n, 1)
+        weights = torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
+    else:
+        weights = torch.softmax(scores, dim=-1)
+    weights = weights.to(query.dtype).view(rows, kv_heads, groups * n, p + t)
+    out = torch.matmul(weights[..., p:], values)
+    if prefix is not None:
+        flat = weights[..., :p].transpose(0, 1).reshape(kv_heads, rows * groups * n, p)
+        shared = torch.matmul(flat, prefix[1][0])
+        out = out + shared.view(kv_heads, rows, groups * n, values.shape[3]).transpose(0, 1)
+    return out.reshape(rows, heads, n, values.shape[3]).transpose(1, 2).contiguous()
+
+
+def _hidden(n: int, total: int, window: int | None, device: torch.device) -> Tensor:
+    """(n, total) bool: positions that the last n of `total` may not see (later ones, or beyond the window)."""
+    at = torch.arange(total - n, total, device=device)[:, None]
+    other = torch.arange(total, device=device)[None, :]
+    hidden = other > at
+    return hidden if window is None else hidden | (other <= at - window)
+
+
+def register_cascade_attention() -> None:
+    """Makes the function known to transformers under `ATTENTION_NAME` (again is harmless)."""
+    AttentionInterface.register(ATTENTION_NAME, cast("Any", cascade_attention))

@@ -1,0 +1,294 @@
+"""A policy from a causal language model in Hugging Face format, with or without a LoRA adapter."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from longodds.errors import UserError
+from longodds.policy.cascade import ATTENTION_NAME, register_cascade_attention
+from longodds.policy.generate import in_chunks, sample_rows, score_rows
+from longodds.policy.prefix import PromptState, SharedPrefixModel, can_share
+from longodds.policy.quiet import quiet_transformers
+from longodds.policy.stopping import RowText
+from longodds.policy.threads import available_cores, choose_threads, read_load_average
+from longodds.policy.weights import adapter_digest, check_adapter_base, read_adapter_config, weights_digest
+from longodds.types import Completion, Prompt, SampleKey, SamplingParams, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_CPU_BATCH_BYTES = 1 << 30
+_GPU_BATCH_BYTES = 8 << 30
+
+
+class HFPolicy:
+    """A frozen model that can be sampled and can score text (the `Policy` protocol).
+
+    name: the spec. version: digest of base weights and adapter. parameters: active parameters (`active_parameters`).
+    base_sha256: digest of the base weights alone. adapter: directory of the adapter in use, or None. dtype: `bf16`
+    or `fp32`. shared_prefix: whether the prompt's cache is shared by the rows (else it is copied). max_rows:
+    cap of rows sampled at once, by memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *,
+        adapter: Path | None = None,
+        base_sha256: str | None = None,
+        dtype: str | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        batch_bytes: int | None = None,
+    ) -> None:
+        """base_sha256: of the weights if known already (saves reading them). batch_bytes: memory that one batch of rows
+        may take beside the model (default 1 GiB on the CPU, 8 GiB on a GPU). Other arguments as in `open_policy`.
+
+        Raises UserError for anything that can't be used.
+        """
+        self.name = name
+        self.directory = directory
+        self.adapter = adapter
+        self.device = _check_device(device)
+        self.dtype = _check_dtype(dtype, self.device)
+        if self.device.type == "cpu":
+            torch.set_num_threads(_check_threads(threads))
+        self.base_sha256 = base_sha256 or weights_digest(directory)
+        self.version = self.base_sha256[:16]
+        if adapter is not None:
+            read_adapter_config(adapter)
+            check_adapter_base(adapter, self.base_sha256)
+            self.version = digest_text(self.base_sha256, adapter_digest(adapter))
+        with quiet_transformers():
+            self.tokenizer = _load_tokenizer(directory)
+            model = _load_model(directory, _DTYPES[self.dtype])
+            self.parameters = active_parameters(model)
+            if adapter is not None:
+                model = _merge_adapter(model, adapter)
+        model.eval().requires_grad_(False)
+        self.model: Any = model.to(self.device)
+        self.shared_prefix = model.config._attn_implementation == ATTENTION_NAME
+        self._rows = SharedPrefixModel(self.model, shared=self.shared_prefix)
+        self._stop_ids = stop_token_ids(self.model, self.tokenizer)
+        self._budget = batch_bytes or (_CPU_BATCH_BYTES if self.device.type == "cpu" else _GPU_BATCH_BYTES)
+        self._last: tuple[tuple[int, ...], PromptState] | None = None
+
+    # --- the protocol ---------------------------------------------------------------------------
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids that the model is conditioned on. Chat messages go through the tokenizer's chat template."""
+        if prompt.text is not None:
+            ids: list[int] = self.tokenizer(prompt.text)["input_ids"]
+        else:
+            if not self.tokenizer.chat_template:
+                raise UserError(
+                    f"policy '{self.name}': its tokenizer has no chat template; use a prompt form that is plain text "
+                    "(completion), or a chat model"
+                )
+            turns = [{"role": m.role, "content": m.content} for m in prompt.messages or ()]
+            encoded: Any = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            ids = encoded["input_ids"]
+        if not ids and self.tokenizer.bos_token_id is not None:
+            ids = [self.tokenizer.bos_token_id]
+        if not ids:
+            raise UserError(f"policy '{self.name}': the prompt is empty")
+        return list(ids)
+
+    def sample(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Completion]:
+        """One completion per index of the key, in that order; the prompt is read once."""
+        check_params(params)
+        try:
+            pattern = re.compile(prompt.stop_regex) if prompt.stop_regex is not None else None
+        except re.error as e:
+            raise UserError(f"stop_regex {prompt.stop_regex!r}: {e}") from e
+        ids = self.encode(prompt)
+        self._check_room(len(ids) + params.max_tokens)
+        state = self._read(ids)
+
+        def new_row() -> RowText:
+            return RowText(self.tokenizer, ids, self._stop_ids, pattern)
+
+        done: list[Completion] = []
+        for indices in in_chunks(key.indices, self.max_rows(len(ids), params.max_tokens)):
+            part = SampleKey(key.seed, key.task_digest, tuple(indices))
+            done += sample_rows(self._rows, state, new_row, params, part, self.version)
+        return done
+
+    def compute_logprobs(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probabilities (nats, temperature 1) of each continuation, given the prompt that is read once."""
+        ids = self.encode(prompt)
+        vocabulary = self._vocabulary()
+        for row in token_ids:
+            if any(not 0 <= t < vocabulary for t in row):
+                raise UserError(f"policy '{self.name}': a token id is outside its vocabulary of {vocabulary}")
+        result: list[list[float]] = [[] for _ in token_ids]
+        # Similar lengths together, so that little is padded; empty rows have nothing to score.
+        order = sorted((i for i in range(len(token_ids)) if len(token_ids[i])), key=lambda i: len(token_ids[i]))
+        if not order:
+            return result
+        longest = len(token_ids[order[-1]])
+        self._check_room(len(ids) + longest)
+        state = self._read(ids)
+        for part in in_chunks(order, self._max_scored(len(ids), longest)):
+            for i, row in zip(part, score_rows(self._rows, state, [token_ids[i] for i in part]), strict=True):
+                result[i] = row
+        return result
+
+    def close(self) -> None:
+        """Frees the model's memory; the policy can't be used afterwards."""
+        self._last = None
+        self.model = None
+        self._rows.model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # --- sizes ----------------------------------------------------------------------------------
+
+    def max_rows(self, prompt_tokens: int, new_tokens: int) -> int:
+        """Rows that may be sampled at once: their tails, logits and attention scores stay within the budget."""
+        heads = self.model.config.get_text_config().num_attention_heads
+        scores = 3 * 4 * heads * (prompt_tokens + new_tokens)
+        return max(1, self._budget // (self._tail_bytes() * new_tokens + 6 * 4 * self._vocabulary() + scores))
+
+    def _max_scored(self, prompt_tokens: int, new_tokens: int) -> int:
+        heads = self.model.config.get_text_config().num_attention_heads
+        a_token = self._tail_bytes() + 3 * 4 * self._vocabulary() + 3 * 4 * heads * (prompt_tokens + new_tokens)
+        return max(1, self._budget // (a_token * new_tokens))
+
+    def _tail_bytes(self) -> int:
+        """Bytes of keys and values that one new token of one row takes."""
+        config = self.model.config.get_text_config()
+        kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return config.num_hidden_layers * 2 * kv_heads * size * _DTYPES[self.dtype].itemsize
+
+    def _vocabulary(self) -> int:
+        return int(self.model.config.get_text_config().vocab_size)
+
+    def _check_room(self, tokens: int) -> None:
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and tokens > limit:
+            raise UserError(
+                f"policy '{self.name}': prompt and new tokens are {tokens} tokens, its context is {limit}; "
+                "lower max_tokens or shorten the prompt"
+            )
+
+    def _read(self, ids: list[int]) -> PromptState:
+        """The prompt's state; the last one is kept, as a prompt is often sampled in pieces and then scored."""
+        if self._last is None or self._last[0] != tuple(ids):
+            self._last = None
+            with torch.no_grad():
+                state = self._rows.prefill(torch.tensor([ids], device=self.device))
+            self._last = (tuple(ids), state)
+        return self._last[1]
+
+
+def check_params(params: SamplingParams) -> None:
+    """Raises UserError for sampling parameters without meaning."""
+    if not params.temperature >= 0:
+        raise UserError(f"temperature {params.temperature}: must be 0 (greedy) or above")
+    if params.max_tokens < 1:
+        raise UserError(f"max_tokens {params.max_tokens}: must be at least 1")
+    if not 0 < params.top_p <= 1:
+        raise UserError(f"top_p {params.top_p}: must be above 0 and at most 1")
+
+
+def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End-of-sequence tokens that the generation config and the tokenizer name."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    listed = cast("list[int]", named) if isinstance(named, list) else [named]
+    return frozenset(int(t) for t in [*listed, tokenizer.eos_token_id] if t is not None)
+
+
+def active_parameters(model: Any) -> int:
+    """Parameters that take part in one token: tied ones once, experts by the share that a token is routed to."""
+    config = model.config.get_text_config()
+    experts = next(
+        (v for n in ("num_local_experts", "num_experts", "n_routed_experts") if (v := getattr(config, n, None))), None
+    )
+    used = getattr(config, "num_experts_per_tok", None)
+    share = used / experts if experts and used else 1.0
+    named = cast("list[tuple[str, torch.nn.Parameter]]", list(model.named_parameters()))
+    return round(sum(p.numel() * (share if ".experts." in name else 1.0) for name, p in named))
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+def _check_device(device: str) -> torch.device:
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as e:
+        raise UserError(f"device '{device}': unknown; write cpu, cuda or cuda:N") from e
+    if parsed.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device '{device}': this torch sees no CUDA GPU; use cpu, or install a CUDA build of torch")
+    return parsed
+
+
+def _check_dtype(dtype: str | None, device: torch.device) -> str:
+    if dtype is None:
+        # bf16 without hardware for it is emulated and slower than fp32.
+        native = device.type == "cuda" or _cpu_has_bf16()
+        return "bf16" if native else "fp32"
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype '{dtype}': unknown; write bf16 or fp32")
+    return dtype
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _check_threads(threads: int | None) -> int:
+    if threads is None:
+        return choose_threads(read_load_average(), available_cores())
+    if threads < 1:
+        raise UserError(f"threads {threads}: must be at least 1")
+    return threads
+
+
+def _load_tokenizer(directory: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(str(directory))
+    except (OSError, ValueError) as e:
+        raise UserError(f"{directory}: no usable tokenizer ({_first_line(e)})") from e
+
+
+def _load_model(directory: Path, dtype: torch.dtype) -> Any:
+    """The model with cascade attention where it supports it."""
+    register_cascade_attention()
+    try:
+        config = AutoConfig.from_pretrained(str(directory))
+        model = AutoModelForCausalLM.from_pretrained(
+            str(directory), config=config, dtype=dtype, attn_implementation=ATTENTION_NAME
+        )
+    except (OSError, ValueError) as e:
+        raise UserError(
+            f"{directory}: not a causal language model that transformers can load ({_first_line(e)})"
+        ) from e
+    if not can_share(model):
+        model.set_attn_implementation("sdpa")
+    return model
+
+
+def _merge_adapter(model: Any, adapter: Path) -> Any:
+    """Adds the adapter's update to the weights: a frozen policy then runs at the base model's speed."""
+    from peft import PeftModel
+
+    try:
+        return cast("Any", PeftModel.from_pretrained(model, str(adapter))).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError) as e:
+        raise UserError(f"adapter {adapter}: does not fit this model ({_first_line(e)})") from e
+
+
+def _first_line(e: BaseException) -> str:
+    lines = str(e).strip().splitlines()
+    return lines[0][:200] if lines else type(e).__name__

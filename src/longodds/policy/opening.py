@@ -1,0 +1,82 @@
+"""Opens a policy from its spec."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longodds.errors import InfraError, UserError
+from longodds.policy.embedded import EMBEDDED_ADAPTER, embedded_directory, read_base_record
+from longodds.policy.spec import PolicySpec, parse_policy_spec
+
+if TYPE_CHECKING:
+    from longodds.policy.hf import HFPolicy
+
+
+def open_policy(
+    spec: str,
+    *,
+    dtype: str | None = None,
+    device: str = "cpu",
+    cache_dir: Path | None = None,
+    threads: int | None = None,
+) -> HFPolicy:
+    """Opens the policy that `spec` names (forms in `parse_policy_spec`).
+
+    dtype: `bf16` or `fp32`; None takes bf16 where the device computes in it natively, else fp32.
+    device: `cpu`, `cuda` or `cuda:N`. cache_dir: where `fetch_embedded` was told to put the model (`embedded`
+    only). threads: CPU threads of torch, process-wide; None chooses by the machine's load (`choose_threads`).
+
+    Raises UserError for a spec, model, adapter or device that can't be used, InfraError when the hub can't be reached.
+    """
+    parsed = parse_policy_spec(spec)
+    for package in ("torch", "transformers", "peft"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"policy '{spec}' needs the package '{package}'; install it: pip install 'longodds[local]'")
+    from longodds.policy.hf import HFPolicy
+
+    if parsed.kind == "embedded":
+        directory, base, adapter = _embedded_parts(spec, parsed, cache_dir)
+    else:
+        assert parsed.location is not None
+        directory, base, adapter = _resolve_model(spec, parsed.location), None, parsed.adapter
+    return HFPolicy(spec, directory, adapter=adapter, base_sha256=base, dtype=dtype, device=device, threads=threads)
+
+
+def _embedded_parts(spec: str, parsed: PolicySpec, cache_dir: Path | None) -> tuple[Path, str, Path | None]:
+    """Model directory, base digest and adapter directory of the embedded policy."""
+    if cache_dir is None:
+        raise UserError(f"policy '{spec}': no cache directory given (cache_dir)")
+    directory = embedded_directory(cache_dir)
+    record = read_base_record(directory)
+    if record is None:
+        raise UserError(f"policy '{spec}': the model is not in {cache_dir}; get it: longodds model fetch embedded")
+    adapter = parsed.adapter
+    if adapter is None and not parsed.raw and (EMBEDDED_ADAPTER / "adapter_config.json").is_file():
+        adapter = EMBEDDED_ADAPTER
+    return directory, str(record["base_sha256"]), adapter
+
+
+def _resolve_model(spec: str, location: str) -> Path:
+    """A local model directory as it is; otherwise a hub id's snapshot, downloaded if it isn't in the hub's cache."""
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists() or location.startswith(("/", ".", "~")) or location.count("/") != 1:
+        raise UserError(f"policy '{spec}': {location} is not a model directory nor a hub id (owner/name)")
+    from httpx import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+    try:
+        return Path(snapshot_download(location, allow_patterns=patterns))
+    except RepositoryNotFoundError as e:
+        raise UserError(f"policy '{spec}': no directory {location} here and no such model on the hub") from e
+    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as e:
+        first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+        raise InfraError(
+            f"policy '{spec}': no directory {location} here and the hub could not be reached ({first[:160]}); "
+            "name a local model directory"
+        ) from e

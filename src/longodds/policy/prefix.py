@@ -1,0 +1,110 @@
+"""A causal language model seen as: one prompt, then many rows that continue it.
+
+Two ways behind one interface. Shared: the prompt's keys and values exist once (`cascade`). Copied: a plain
+`DynamicCache` repeated for the rows, for architectures whose layers keep another kind of state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from longodds.policy.cascade import CascadeCache, KeyValues
+
+_SHAREABLE_LAYERS = {"full_attention", "sliding_attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class PromptState:
+    """A prompt that has been read. logits: (1, V) fp32, of the first new token. length: tokens of the prompt.
+
+    prefixes: per layer (1, Hkv, P, D) keys and values; or else cache: a plain cache with batch size 1.
+    """
+
+    logits: Tensor
+    length: int
+    prefixes: list[KeyValues] | None
+    cache: DynamicCache | None = None
+
+
+class Rows:
+    """The rows that are being continued: their cache and how many tokens each holds by now."""
+
+    def __init__(self, cache: CascadeCache | DynamicCache, length: int) -> None:
+        self.cache = cache
+        self.length = length
+
+    def keep(self, index: Tensor) -> None:
+        """Drops all rows but those."""
+        if isinstance(self.cache, CascadeCache):
+            self.cache.keep(index)
+        else:
+            self.cache.batch_select_indices(index)
+
+
+def can_share(model: Any) -> bool:
+    """Whether a model's layers are attention layers that use transformers' attention interface."""
+    types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    return bool(getattr(model, "_supports_attention_backend", False)) and types <= _SHAREABLE_LAYERS
+
+
+class SharedPrefixModel:
+    """Wraps a model that was loaded with the cascade attention (`shared=True`) or with any other."""
+
+    def __init__(self, model: Any, *, shared: bool) -> None:
+        self.model = model
+        self.shared = shared
+        self.layers = int(model.config.get_text_config().num_hidden_layers)
+
+    def prefill(self, ids: Tensor) -> PromptState:
+        """Reads a prompt, ids (1, P)."""
+        position_ids = torch.arange(ids.shape[1], device=ids.device)[None]
+        if self.shared:
+            cache = CascadeCache(layers=self.layers)
+            out = self._forward(ids, position_ids, cache, logits_to_keep=1)
+            return PromptState(out, ids.shape[1], cache.as_prefixes())
+        plain = DynamicCache(config=self.model.config)
+        out = self._forward(ids, position_ids, plain, logits_to_keep=1)
+        return PromptState(out, ids.shape[1], None, plain)
+
+    def rows(self, state: PromptState, k: int) -> Rows:
+        """k rows that have read the prompt and nothing else."""
+        if state.prefixes is not None:
+            return Rows(CascadeCache(state.prefixes), state.length)
+        # The plain cache is overwritten by use, so each batch of rows starts from a copy of its own.
+        import copy
+
+        cache = copy.deepcopy(cast(DynamicCache, state.cache))
+        cache.batch_repeat_interleave(k)
+        return Rows(cache, state.length)
+
+    def step(self, rows: Rows, ids: Tensor) -> Tensor:
+        """Feeds (K, n) tokens and returns logits (K, n, V) in fp32."""
+        n = ids.shape[1]
+        position_ids = torch.arange(rows.length, rows.length + n, device=ids.device)[None].expand(ids.shape[0], -1)
+        out = self._forward(ids, position_ids, rows.cache, logits_to_keep=0)
+        rows.length += n
+        return out
+
+    def _forward(
+        self, ids: Tensor, position_ids: Tensor, cache: CascadeCache | DynamicCache, *, logits_to_keep: int
+    ) -> Tensor:
+        extra: dict[str, Any] = {"cascade": cache} if isinstance(cache, CascadeCache) else {}
+        out = self.model(
+            input_ids=ids,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=logits_to_keep,
+            **extra,
+        )
+        if isinstance(cache, CascadeCache) and cache.attended != cache.seen:
+            raise RuntimeError(
+                f"{type(self.model).__name__} doesn't hand keyword arguments to its attention: the prompt was not seen"
+            )
+        logits = out.logits.float()
+        return logits[:, -1] if logits_to_keep == 1 else logits

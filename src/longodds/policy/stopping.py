@@ -1,0 +1,89 @@
+"""The text of a row as it grows, where it stops, and which tokens wrote the part that is kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Sequence
+
+    from longodds.types import FinishReason
+
+_CONTEXT = 5  # prompt tokens decoded along, because some tokenizers drop a blank at the start of a text
+
+
+class RowText:
+    """Decodes one row token by token and notices its end.
+
+    A token is only turned into text when the characters are complete (a character may span several tokens), so
+    `ends[i]`, the number of characters known after token i, never decreases.
+    """
+
+    def __init__(
+        self, tokenizer: Any, prompt_ids: Sequence[int], stop_ids: frozenset[int], stop: re.Pattern[str] | None
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.stop_ids = stop_ids
+        self.stop = stop
+        self.ids: list[int] = []
+        self.text = ""
+        self.ends: list[int] = []
+        self.ended_by_token = False
+        self.kept: int | None = None  # characters kept, once the stop pattern has matched
+        self._window = list(prompt_ids[-_CONTEXT:])
+        self._known = len(self._window)  # tokens of the window that are in `text` or in the prompt
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def push(self, token: int) -> bool:
+        """Adds a sampled token; True when the row ends with it."""
+        self.ids.append(token)
+        if token in self.stop_ids:
+            self.ended_by_token = True
+            self._flush(final=True)
+            self.ends.append(len(self.text))
+            return True
+        self._window.append(token)
+        self._flush(final=False)
+        self.ends.append(len(self.text))
+        return self._matched()
+
+    def finish(self) -> None:
+        """Call when the token limit ends the row: incomplete characters become text as they are."""
+        self._flush(final=True)
+        if self.ends:
+            self.ends[-1] = len(self.text)
+        self._matched()
+
+    def _flush(self, *, final: bool) -> None:
+        old = self._decode(self._window[: self._known])
+        new = self._decode(self._window)
+        if len(new) > len(old) and (final or not new.endswith("\ufffd")):
+            self.text += new[len(old) :]
+            self._window = self._window[self._known :]
+            self._known = len(self._window)
+
+    def _matched(self) -> bool:
+        match = self.stop.search(self.text) if self.stop is not None else None
+        if match is None:
+            return False
+        self.kept = match.start()
+        return True
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        return "stop" if self.ended_by_token or self.kept is not None else "length"
+
+    def kept_text(self) -> str:
+        return self.text if self.kept is None else self.text[: self.kept]
+
+    def score_span(self) -> tuple[int, int]:
+        """[0, end): the fewest leading tokens whose text covers the kept text; never the end-of-turn token."""
+        if self.kept is None:
+            return (0, len(self.ids) - (1 if self.ended_by_token else 0))
+        if self.kept == 0:
+            return (0, 0)
+        return (0, bisect_left(self.ends, self.kept) + 1)
