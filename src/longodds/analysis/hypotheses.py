@@ -1,0 +1,196 @@
+"""Tests of "is a better than b", paired over cells, and what the design could have seen.
+
+The null hypothesis of a selection strategy is that its score says nothing: inside a cell its choice could as well
+have been any other correct candidate. Permuting "chosen" among the correct candidates of each cell is therefore an
+exact test whatever the shares of fast candidates are. Flipping the sign of (chosen - mean of random) is not: where
+90 % of the correct candidates are fast, 20 cells are all above their mean in one study of eight.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longodds.analysis import library
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+EXACT_FLIPS = 18
+PERMUTATIONS = 20_000
+
+
+def poisson_binomial(q: ArrayLike) -> Floats:
+    """Distribution of the number of successes of independent trials with probabilities q: (n,) -> (n+1,)."""
+    pmf = np.ones(1)
+    for p in np.asarray(q, dtype=np.float64):
+        pmf = np.convolve(pmf, [1.0 - p, p])
+    return pmf
+
+
+def two_sided(pmf: Floats, observed: int) -> float:
+    """Twice the smaller tail, both tails with the observed value, at most 1."""
+    upper = float(pmf[observed:].sum())
+    lower = float(pmf[: observed + 1].sum())
+    return min(1.0, 2 * min(upper, lower))
+
+
+def shared_choice_pmf(
+    members: Sequence[NDArray[np.intp]],
+    flags: Sequence[Floats],
+    *,
+    m: int,
+    permutations: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Distribution, under a score without meaning, of the number of seeds of ONE task whose top m hold a fast program.
+
+    members: per seed, the indices of its correct programs in the task's list; flags: per seed, 1.0 where fast.
+    Programs that several seeds wrote keep one random rank in all of them, so that seeds which share programs
+    count as less than independent evidence. Seeds that share nothing give the Poisson-binomial distribution.
+    """
+    seen = np.concatenate(members) if members else np.zeros(0, dtype=np.intp)
+    if len(np.unique(seen)) == len(seen):
+        return poisson_binomial([_any_fast(f, m) for f in flags])
+    size = int(seen.max()) + 1
+    rank = rng.random((permutations, size), dtype=np.float32)
+    hits = np.zeros(permutations, dtype=np.intp)
+    for index, flag in zip(members, flags, strict=True):
+        mine = rank[:, index]
+        if m == 1:
+            hits += flag[np.argmax(mine, axis=1)] > 0
+        else:
+            top = np.argpartition(-mine, min(m, len(index)) - 1, axis=1)[:, :m]
+            hits += (flag[top] > 0).any(axis=1)
+    return np.bincount(hits, minlength=len(members) + 1) / permutations
+
+
+def _any_fast(flags: Floats, m: int) -> float:
+    n, fast = len(flags), int(flags.sum())
+    k = min(m, n)
+    return 1.0 - math.comb(n - fast, k) / math.comb(n, k)
+
+
+def convolve_all(pmfs: Sequence[Floats]) -> Floats:
+    """Distribution of a sum of independent counts."""
+    out = np.ones(1)
+    for pmf in pmfs:
+        out = np.convolve(out, pmf)
+    return out
+
+
+def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
+    """Paired permutation of two strategies: (mean difference, two-sided p). Exact for few nonzero differences.
+
+    Under the null either strategy could have made either choice of a cell, so each difference may change sign.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    mean = float(d.mean()) if len(d) else math.nan
+    d = d[d != 0]
+    if not len(d):
+        return mean, 1.0
+    observed = abs(float(d.sum())) * (1 - 1e-12)
+    if len(d) <= EXACT_FLIPS:
+        sums = np.zeros(1)
+        for value in d:
+            sums = np.concatenate([sums + value, sums - value])
+        return mean, float(np.mean(np.abs(sums) >= observed))
+    signs = np.random.default_rng(0).integers(0, 2, size=(PERMUTATIONS, len(d))) * 2.0 - 1.0
+    beyond = int((np.abs(signs @ d) >= observed).sum())
+    return mean, (beyond + 1) / (PERMUTATIONS + 1)
+
+
+def choice_permutation_test(chosen: ArrayLike, pools: Sequence[Floats], *, m: int = 1) -> tuple[float, float]:
+    """Permutation of "chosen" inside each cell for any value (log-speedup): (mean difference from random, p).
+
+    chosen: (cells,) value of the choice; pools: per cell, the values of its correct candidates. With m > 1 the
+    choice is the best of m. Two-sided by twice the smaller tail, Monte Carlo with the usual +1.
+    """
+    value = np.asarray(chosen, dtype=np.float64)
+    if not len(value):
+        return math.nan, 1.0
+    rng = np.random.default_rng(0)
+    sums = np.zeros(PERMUTATIONS)
+    for pool in pools:
+        ordered, top = np.sort(pool), min(m, len(pool))
+        weights = np.array([math.comb(i, top - 1) for i in range(len(pool))], dtype=np.float64)
+        sums += rng.choice(ordered, size=PERMUTATIONS, p=weights / weights.sum())
+    slack = 1e-12 * max(1.0, float(np.abs(sums).max()))
+    total = float(value.sum())
+    upper = int((sums >= total - slack).sum())
+    lower = int((sums <= total + slack).sum())
+    p = 2 * (min(upper, lower) + 1) / (PERMUTATIONS + 1)
+    return float((total - sums.mean()) / len(value)), min(1.0, p)
+
+
+def wilcoxon_test(differences: ArrayLike) -> tuple[float, float]:
+    """Wilcoxon signed-rank: (statistic, two-sided p); zeros are dropped, and nothing left gives p = 1."""
+    d = np.asarray(differences, dtype=np.float64)
+    d = d[d != 0]
+    if not len(d):
+        return 0.0, 1.0
+    tied = len(np.unique(np.abs(d))) < len(d)
+    return library.wilcoxon(d, exact=len(d) <= 50 and not tied)
+
+
+def sign_test(differences: ArrayLike) -> tuple[int, float]:
+    """Exact sign test: (number of positive differences, two-sided p); zeros are dropped."""
+    d = np.asarray(differences, dtype=np.float64)
+    positive, n = int((d > 0).sum()), int((d != 0).sum())
+    return positive, library.binomial_p(positive, n) if n else 1.0
+
+
+def cohens_h(a: float, b: float) -> float:
+    """Effect size of two shares: 2 asin sqrt(a) - 2 asin sqrt(b). Source: Cohen 1988, chapter 6."""
+    return 2 * math.asin(math.sqrt(min(max(a, 0.0), 1.0))) - 2 * math.asin(math.sqrt(min(max(b, 0.0), 1.0)))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    adjusted = [1.0] * len(ps)
+    largest = 0.0
+    for step, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(ps) - step) * ps[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def minimum_detectable_effect(q: ArrayLike, *, alpha: float = 0.02, power: float = 0.8) -> float | None:
+    """Smallest gain in the share of fast cells that the permutation test of `alpha` sees with that power.
+
+    q: (cells,) chance that a random choice is fast, 0 for cells without a correct candidate. The alternative shifts
+    the odds of every cell by one factor. None if no gain could be significant: too few cells with a choice to make.
+    Exact up to bisection: both distributions are Poisson-binomial, cells taken as independent.
+    """
+    base = np.asarray(q, dtype=np.float64)
+    tail = np.cumsum(poisson_binomial(base)[::-1])[::-1]
+    significant = np.flatnonzero(2 * tail < alpha)
+    if not len(significant):
+        return None
+    critical = int(significant[0])
+
+    def shifted(log_odds: float) -> Floats:
+        grown = base * math.exp(log_odds)
+        return grown / (1 - base + grown)
+
+    def reached(log_odds: float) -> bool:
+        return float(poisson_binomial(shifted(log_odds))[critical:].sum()) >= power
+
+    low, high = 0.0, 30.0
+    if not reached(high):
+        return None
+    return float((shifted(_bisect(reached, low, high)) - base).mean())
+
+
+def _bisect(true_above: Callable[[float], bool], low: float, high: float) -> float:
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if true_above(middle) else (middle, high)
+    return high

@@ -1,0 +1,174 @@
+"""Tests and intervals against enumeration, against SciPy, and against their promises in simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from longodds.analysis.hypotheses import (
+    choice_permutation_test,
+    cohens_h,
+    convolve_all,
+    holm,
+    minimum_detectable_effect,
+    poisson_binomial,
+    shared_choice_pmf,
+    sign_flip_test,
+    sign_test,
+    two_sided,
+    wilcoxon_test,
+)
+from longodds.analysis.resampling import bootstrap_means, mean_interval
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_poisson_binomial_against_all_outcomes(q):
+    brute = np.zeros(len(q) + 1)
+    for outcome in itertools.product([0, 1], repeat=len(q)):
+        brute[sum(outcome)] += math.prod(p if x else 1 - p for p, x in zip(q, outcome, strict=True))
+    assert poisson_binomial(q) == pytest.approx(brute, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=5), st.integers(1, 3))
+def test_independent_seeds_are_permuted_exactly(cells, m):
+    """Against every way of choosing m candidates in each cell."""
+    options = [[any(s) for s in itertools.combinations(c, min(m, len(c)))] for c in cells]
+    brute = np.zeros(len(cells) + 1)
+    for outcome in itertools.product(*options):
+        brute[sum(outcome)] += 1 / math.prod(len(o) for o in options)
+    offsets = np.cumsum([0] + [len(c) for c in cells])
+    members = [np.arange(a, b) for a, b in itertools.pairwise(offsets)]
+    flags = [np.array(c, dtype=float) for c in cells]
+    pmf = shared_choice_pmf(members, flags, m=m, permutations=10, rng=np.random.default_rng(0))
+    assert pmf == pytest.approx(brute, abs=1e-12)
+
+
+@pytest.mark.parametrize("m", [1, 2])
+def test_programs_shared_between_seeds_keep_one_rank(m):
+    """Against all orders of five programs, of which two seeds hold four each."""
+    members = [np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4])]
+    fast = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
+    brute = np.zeros(3)
+    for order in itertools.permutations(range(5)):
+        hits = sum(any(fast[j] for j in sorted(seed, key=order.index)[:m]) for seed in members)
+        brute[hits] += 1 / 120
+    pmf = shared_choice_pmf(members, [fast[j] for j in members], m=m, permutations=40_000, rng=np.random.default_rng(1))
+    assert pmf == pytest.approx(brute, abs=0.012)
+    assert convolve_all([pmf, np.array([0.5, 0.5])]).sum() == pytest.approx(1.0)
+
+
+def test_two_sided_doubles_the_smaller_tail():
+    pmf = stats.binom.pmf(np.arange(11), 10, 0.5)
+    assert two_sided(pmf, 9) == pytest.approx(2 * stats.binom.sf(8, 10, 0.5))
+    assert two_sided(pmf, 1) == pytest.approx(2 * stats.binom.cdf(1, 10, 0.5))
+    assert two_sided(pmf, 5) == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
+def test_sign_flips_against_all_flips(ds):
+    total = abs(sum(ds))
+    brute = np.mean(
+        [
+            abs(sum(s * d for s, d in zip(f, ds, strict=True))) >= total
+            for f in itertools.product([1, -1], repeat=len(ds))
+        ]
+    )
+    mean, p = sign_flip_test(ds)
+    assert mean == pytest.approx(np.mean(ds))
+    assert p == pytest.approx(brute)
+
+
+def test_many_sign_flips_are_sampled_and_close():
+    d = np.random.default_rng(3).normal(0.35, 1, 40)
+    assert sign_flip_test(d)[1] == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
+
+
+def test_choice_permutation_against_all_choices():
+    pools = [np.array([0.1, 0.5, -0.2]), np.array([0.0, 1.0]), np.array([0.3, 0.3, 0.4, 2.0])]
+    chosen = [0.5, 1.0, 2.0]
+    sums = [sum(s) for s in itertools.product(*pools)]
+    upper = np.mean([s >= sum(chosen) - 1e-9 for s in sums])
+    estimate, p = choice_permutation_test(chosen, pools)
+    assert p == pytest.approx(2 * upper, abs=0.006)
+    assert estimate == pytest.approx(np.mean(chosen) - np.mean(sums) / 3, abs=0.01)
+    best_of_two = [sum(max(x) for x in s) for s in itertools.product(*(itertools.combinations(x, 2) for x in pools))]
+    _, p = choice_permutation_test([0.1, 1.0, 0.3], pools, m=2)
+    lower = np.mean([s <= 1.4 + 1e-9 for s in best_of_two])
+    assert p == pytest.approx(2 * lower, abs=0.01)
+    assert choice_permutation_test([], [])[1] == 1.0
+
+
+def test_library_tests_and_effect_sizes():
+    d = np.array([0.3, -0.1, 0.7, 0.2, 0.05, -0.4, 0.9, 0.0])
+    assert wilcoxon_test(d)[1] == pytest.approx(stats.wilcoxon(d[:-1]).pvalue)
+    assert wilcoxon_test([0.0, 0.0]) == (0.0, 1.0)
+    assert sign_test(d) == (5, pytest.approx(stats.binomtest(5, 7).pvalue))
+    assert sign_test([0.0]) == (0, 1.0)
+    assert cohens_h(0.8, 0.5) == pytest.approx(0.6435, abs=1e-4)
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_minimum_detectable_effect_is_where_the_power_is():
+    q = np.random.default_rng(0).uniform(0.2, 0.7, 24)
+    effect = minimum_detectable_effect(q)
+    assert effect is not None
+    assert 0.2 < effect < 0.4
+    assert minimum_detectable_effect(np.tile(q, 4)) < effect / 1.7  # pyright: ignore[reportOptionalOperand]
+    assert minimum_detectable_effect([0.5, 0.5, 0.5]) is None
+    assert minimum_detectable_effect([0.0] * 30) is None
+    assert minimum_detectable_effect([1.0] * 30) is None
+    rng = np.random.default_rng(1)  # its power by simulation: shift the odds until the mean gain is `effect`
+    factor = next(f for f in np.arange(1, 60, 0.05) if (q * f / (1 - q + q * f) - q).mean() >= effect)
+    shifted = q * factor / (1 - q + q * factor)
+    null = poisson_binomial(q)
+    hits = [two_sided(null, int((rng.random(24) < shifted).sum())) < 0.02 for _ in range(2000)]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.04)
+
+
+def test_bootstrap_draws_whole_tasks():
+    tasks = np.array([0, 0, 1, 1, 2, 2])
+    means, units = bootstrap_means([1.0, 1.0, 2.0, 2.0, 6.0, 6.0], tasks, draws=4000)
+    assert units == 3
+    assert set(np.round(means * 3).astype(int)) == {a + b + c for a in (1, 2, 6) for b in (1, 2, 6) for c in (1, 2, 6)}
+    assert means.mean() == pytest.approx(3.0, abs=0.05)
+    _, units = bootstrap_means([1.0, 2.0, 3.0], np.zeros(3, dtype=int), draws=10)
+    assert units == 3
+
+
+def test_interval_of_a_share_that_never_varied_is_exact():
+    assert mean_interval([1.0] * 20, range(20), share=True) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    assert mean_interval([0.0] * 20, range(20), share=True) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert mean_interval([1.0], [0]) is None
+    assert mean_interval([1.0, math.nan], [0, 1]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tasks", "seeds"), [(20, 1), (20, 3), (40, 2), (24, 1)])
+@pytest.mark.parametrize("what", ["share", "gaussian", "within only"])
+def test_bootstrap_covers_93_to_97_percent_from_20_tasks_on(tasks, seeds, what):
+    rng = np.random.default_rng(7)
+    labels = np.repeat(np.arange(tasks), seeds)
+    inside = 0
+    studies = 2500
+    for _ in range(studies):
+        if what == "share":
+            truth = rng.uniform(0.25, 0.75)  # one truth alone covers 93.6 or 97.7 %: 24 cells have 25 possible shares
+            chance = rng.beta(4 * truth, 4 * (1 - truth), tasks)
+            values = (rng.random(len(labels)) < chance[labels]).astype(float)
+        else:
+            spread = 0.0 if what == "within only" else 1.0
+            values, truth = spread * rng.normal(size=tasks)[labels] + rng.normal(size=len(labels)), 0.0
+        interval = mean_interval(values, labels, share=what == "share", draws=1000, seed=int(rng.integers(2**31)))
+        assert interval is not None
+        inside += interval[0] <= truth <= interval[1]
+    assert 0.93 <= inside / studies <= 0.97
