@@ -80,7 +80,7 @@ class PolicySettings(Settings):
     policy: str = "embedded"
     """`embedded` or `hf:PATH_OR_ID[+adapter=PATH]`."""
     policy_device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Literal["bf16", "fp32"] | None = None
     """Precision of the weights; the default is the policy's own."""
     style: str = "forward-body"
     """Prompt style."""

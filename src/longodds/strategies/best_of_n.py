@@ -1,0 +1,318 @@
+"""Best-of-N: K samples per task and seed, every one judged, in a run directory that survives a kill at any moment.
+
+The run is a list of cells (task x seed). A cell is sampled, then judged, then summed up; what a cell owes is read
+from the run itself, so resuming is running again. Sampling and judging meet only where `go` draws from a generator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longodds.errors import UserError
+from longodds.selection import surprisal_of
+from longodds.store import RunDir, cost_document, derive_cost, money, sample_id
+from longodds.strategies.judging import Judge, Ledger, owed_verdicts
+from longodds.strategies.opening import isolation_layers, open_settings_evaluator, open_settings_policy
+from longodds.strategies.planning import TimePlan, choose_tasks, parse_time
+from longodds.strategies.progress import Progress, Silent
+from longodds.strategies.provenance import describe_attempt
+from longodds.strategies.sampling import Asked, Sampler, ask, record
+from longodds.types import SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from longodds.config import BestOfNSettings
+    from longodds.types import Evaluator, Policy, Sample, Task
+
+STRATEGY = "best_of_n"
+STEP = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt left behind.
+
+    samples of expected have been drawn; unjudged of them have no verdict (the infrastructure failed); stopped:
+    the budget that ended sampling (`max_seconds`, `max_cost`), or None; resumed: whether the run was there before.
+    """
+
+    path: Path
+    expected: int
+    samples: int
+    unjudged: int
+    stopped: str | None = None
+    resumed: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.samples == self.expected and self.unjudged == 0
+
+
+def best_of_n(
+    path: Path | str,
+    settings: BestOfNSettings,
+    *,
+    policy: Policy | None = None,
+    evaluator: Evaluator | None = None,
+    tasks: Sequence[Task] | None = None,
+    progress: Progress | None = None,
+    re_evaluate: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Runs, or resumes, Best-of-N in the run directory `path`.
+
+    policy, evaluator, tasks: used instead of those that the settings name (and left open).
+    re_evaluate: verdicts made by another evaluator (device, settings, versions) are measured again; without it a run
+    that has such verdicts and still owes some is refused, because the two could not be compared.
+    Nothing is written before tasks, policy and evaluator are known to be usable. Raises UserError for the caller's
+    mistakes, InfraError when policy or evaluator fail; KeyboardInterrupt passes through. The run is resumable always.
+    """
+    path = Path(path)
+    progress = progress or Silent()
+    plan = parse_time(settings.time)
+    config = settings.identity()
+    resumes = RunDir.check(path, config)
+    chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
+    asked = ask(chosen, settings.style, settings.form)
+    owed = _what_is_owed(path, asked, settings, plan, re_evaluate) if resumes else _Owed(True, True)
+    with contextlib.ExitStack() as stack:
+        if policy is None and owed.samples:
+            progress.stage("loading the policy")
+            policy = open_settings_policy(settings)
+            stack.callback(policy.close)
+        isolation = None
+        if evaluator is None and owed.verdicts:
+            progress.stage("starting the evaluator")
+            evaluator = open_settings_evaluator(settings, workers=settings.workers)
+            stack.callback(evaluator.close)
+            isolation = isolation_layers()
+        _refuse_mixture(path, owed, policy, evaluator, re_evaluate)
+        manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
+        records = record(asked, policy) if policy is not None and owed.samples else []
+        run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
+        for name, size in run.repaired.items():
+            progress.note(f"{path / name}: dropped a torn tail of {size} bytes")
+        run.add_tasks(records)
+        stack.callback(_write_cost, run, settings)
+        return _Attempt(run, settings, plan, asked, policy, evaluator, progress, re_evaluate, clock).go()
+
+
+# --- what an earlier attempt left to do --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    samples: bool
+    verdicts: bool
+    policy_version: str | None = None  # of the samples that are there
+    evaluators: frozenset[str] = field(default_factory=frozenset)  # digests of the verdicts that are there
+
+
+def _what_is_owed(
+    path: Path, asked: Sequence[Asked], settings: BestOfNSettings, plan: TimePlan, re_evaluate: bool
+) -> _Owed:
+    run = RunDir.open(path)
+    known = run.tasks()
+    wanted = {a.task.id: a.task for a in asked}
+    if strangers := [t for t in known if t not in wanted]:
+        raise UserError(f"{path}: has tasks that are not asked for now (first: {strangers[0]}); give another RUN")
+    for task_id, task in known.items():
+        if task.digest != wanted[task_id].digest:
+            raise UserError(f"{path}: task {task_id} has changed since this run began; give another RUN")
+    samples = run.samples()
+    have = {s.sample_id for s in samples}
+    missing = any(_indices(a.task, seed, settings.k, have) for a in asked for seed in settings.seeds)
+    ledger = Ledger(run, samples)
+    cells = _by_cell(samples)
+    unjudged = any(owed_verdicts(ledger, plan, seed, cell) for (_, seed), cell in cells.items())
+    return _Owed(
+        samples=missing,
+        verdicts=missing or unjudged or re_evaluate,
+        policy_version=samples[0].completion.policy_version if samples else None,
+        evaluators=frozenset(s.verdict.evaluator for s in samples if s.verdict is not None and s.verdict.evaluator),
+    )
+
+
+def _refuse_mixture(
+    path: Path, owed: _Owed, policy: Policy | None, evaluator: Evaluator | None, re_evaluate: bool
+) -> None:
+    if owed.samples and policy is not None and owed.policy_version not in (None, policy.version):
+        raise UserError(
+            f"{path}: was sampled from other weights of {policy.name} ({owed.policy_version}, now {policy.version}); "
+            "give another RUN"
+        )
+    if owed.verdicts and evaluator is not None and not re_evaluate and owed.evaluators - {evaluator.digest}:
+        raise UserError(
+            f"{path}: has verdicts of another evaluator (device, settings or versions differ), and the two cannot be "
+            "compared; judge all again with --re-evaluate, or give another RUN"
+        )
+
+
+def _indices(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
+    return [i for i in range(k) if sample_id(task, seed=seed, strategy=STRATEGY, step=STEP, index=i) not in have]
+
+
+def _by_cell(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sample]]:
+    cells: dict[tuple[str, int], list[Sample]] = {}
+    for sample in samples:
+        cells.setdefault((sample.task_id, sample.seed), []).append(sample)
+    return cells
+
+
+# --- one attempt -------------------------------------------------------------------------------
+
+
+class _Attempt:
+    def __init__(
+        self,
+        run: RunDir,
+        settings: BestOfNSettings,
+        plan: TimePlan,
+        asked: Sequence[Asked],
+        policy: Policy | None,
+        evaluator: Evaluator | None,
+        progress: Progress,
+        re_evaluate: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._run = run
+        self._settings = settings
+        self._plan = plan
+        self._asked = asked
+        self._progress = progress
+        self._evaluator = evaluator
+        self._clock = clock
+        self._began = clock()
+        self._stopped: str | None = None
+        samples = run.samples()
+        self._cells = _by_cell(samples)
+        accept = evaluator.digest if re_evaluate and evaluator is not None else None
+        self._ledger = Ledger(run, samples, accept=accept)
+        self._judge = Judge(self._ledger, evaluator, plan, progress) if evaluator is not None else None
+        self._sampler = self._open_sampler(policy) if policy is not None else None
+        self._summed = {(m.get("task_id"), m.get("seed")): m for m in run.metrics()}
+
+    def _open_sampler(self, policy: Policy) -> Sampler:
+        s = self._settings
+        return Sampler(
+            self._run,
+            policy,
+            SamplingParams(temperature=s.temperature, max_tokens=s.max_tokens, top_p=s.top_p),
+            strategy=STRATEGY,
+            style=s.style,
+            batch_size=s.batch_size,
+            progress=self._progress,
+            admit=self._admit,
+        )
+
+    def go(self) -> Outcome:
+        s = self._settings
+        expected = s.k * len(s.seeds) * len(self._asked)
+        drawn = [sample for cell in self._cells.values() for sample in cell]
+        self._progress.begin(
+            cells=len(s.seeds) * len(self._asked),
+            samples=expected,
+            sampled=len(drawn),
+            judged=sum(self._ledger.row(sample) is not None for sample in drawn),
+        )
+        for task, seed, samples in self._sampled_cells():
+            self._settle(task, seed, samples)
+        unjudged = self._retry()
+        return Outcome(
+            path=self._run.path,
+            expected=expected,
+            samples=sum(len(cell) for cell in self._cells.values()),
+            unjudged=unjudged,
+            stopped=self._stopped,
+            resumed=self._run.resumed,
+        )
+
+    def _sampled_cells(self) -> Iterator[tuple[Task, int, list[Sample]]]:
+        """Every cell with all samples that it could get. Tasks are outermost: an evaluator prepares a task once."""
+        for asked in self._asked:
+            for seed in self._settings.seeds:
+                cell = self._cells.setdefault((asked.task.id, seed), [])
+                owed = _indices(asked.task, seed, self._settings.k, {s.sample_id for s in cell})
+                if owed and self._sampler is not None:
+                    cell += self._sampler.draw(asked, seed=seed, step=STEP, indices=owed)
+                if cell:
+                    yield asked.task, seed, cell
+
+    def _settle(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
+        if self._judge is not None and owed_verdicts(self._ledger, self._plan, seed, samples):
+            self._judge.cell(task, seed, samples)
+        judged = self._ledger.judged(samples)
+        if len(samples) == self._settings.k and len(judged) == len(samples):
+            row = cell_metrics(task.id, seed, judged)
+            if self._summed.get((task.id, seed)) != row:
+                self._run.append_metrics(row)
+                self._summed[(task.id, seed)] = row
+
+    def _retry(self) -> int:
+        """Cells that the infrastructure failed get one more chance; returns how many samples still have no verdict."""
+        tasks = {a.task.id: a.task for a in self._asked}
+        failed = {key: cell for key, cell in self._cells.items() if self._unjudged(cell)}
+        if failed and self._judge is not None:
+            count = sum(self._unjudged(cell) for cell in failed.values())
+            self._progress.note(f"{count} samples got no verdict (the infrastructure failed); trying them again")
+            for (task_id, seed), cell in failed.items():
+                self._settle(tasks[task_id], seed, cell)
+        return sum(self._unjudged(cell) for cell in failed.values())
+
+    def _unjudged(self, cell: Sequence[Sample]) -> int:
+        return sum(self._ledger.row(s) is None for s in cell)
+
+    def _admit(self) -> bool:
+        s = self._settings
+        if self._stopped is None:
+            if s.max_seconds is not None and self._clock() - self._began >= s.max_seconds:
+                self._stop("max_seconds", f"{s.max_seconds:g} seconds are over")
+            elif s.max_cost is not None and _spent(self._run, s) >= s.max_cost:
+                self._stop("max_cost", f"the run has cost {s.max_cost:g}")
+        return self._stopped is None
+
+    def _stop(self, budget: str, why: str) -> None:
+        self._stopped = budget
+        self._progress.note(f"{why}: no new samples; the same command goes on")
+
+
+def cell_metrics(task_id: str, seed: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """One row of metrics.jsonl: counts of a finished cell. Surprisal in nats per token, speedups as measured."""
+    verdicts = [s.verdict for s in samples if s.verdict is not None]
+    statuses = [v.status.value for v in verdicts]
+    scores = [score for score, _, _ in (surprisal_of(s.completion) for s in samples) if score == score]
+    return {
+        "strategy": STRATEGY,
+        "step": STEP,
+        "task_id": task_id,
+        "seed": seed,
+        "n": len(samples),
+        "distinct": len({s.program_digest for s in samples}),
+        "statuses": {name: statuses.count(name) for name in sorted(set(statuses))},
+        "timed": sum(v.speedup is not None for v in verdicts),
+        "fast_1": sum(v.speedup is not None and v.correct and v.speedup > 1 for v in verdicts),
+        "fast_1_sig": sum(v.ci_low is not None and v.correct and v.ci_low > 1 for v in verdicts),
+        "best_speedup": max((v.speedup for v in verdicts if v.correct and v.speedup is not None), default=None),
+        "mean_surprisal": sum(scores) / len(scores) if scores else None,
+        "mean_tokens": sum(len(s.completion.token_ids) for s in samples) / len(samples),
+    }
+
+
+# --- cost --------------------------------------------------------------------------------------
+
+
+def _prices(settings: BestOfNSettings) -> dict[str, float]:
+    return {name: getattr(settings, name) for name in ("price_prompt", "price_sampled", "price_device")}
+
+
+def _spent(run: RunDir, settings: BestOfNSettings) -> float:
+    return money(derive_cost(run)["run"], _prices(settings))
+
+
+def _write_cost(run: RunDir, settings: BestOfNSettings) -> None:
+    run.write_json("cost.json", cost_document(derive_cost(run), _prices(settings)))

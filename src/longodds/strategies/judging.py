@@ -1,0 +1,153 @@
+"""Gives every sample its verdict: equal programs of a task are run once, the rest are charged as duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from longodds.selection import to_candidates
+from longodds.store import VerdictRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from longodds.store import RunDir
+    from longodds.strategies.planning import TimePlan
+    from longodds.strategies.progress import Progress
+    from longodds.types import Evaluator, Sample, Task
+
+
+class Ledger:
+    """The verdicts of a run so far, by sample and by program; grows as rows are written."""
+
+    def __init__(self, run: RunDir, samples: Iterable[Sample], *, accept: str | None = None) -> None:
+        """accept: evaluator digest; verdicts of another one are owed again (None: all verdicts are kept)."""
+        self.run = run
+        self._rows: dict[str, VerdictRow] = {
+            key: row
+            for key, row in run.verdicts().items()
+            if row.settled and (accept is None or row.verdict.evaluator == accept)
+        }
+        self._by_program: dict[tuple[str, str], VerdictRow] = {}
+        for sample in samples:
+            self._index(sample)
+
+    def row(self, sample: Sample) -> VerdictRow | None:
+        """The settled verdict of a sample, or None when it is owed."""
+        return self._rows.get(sample.sample_id)
+
+    def of_program(self, sample: Sample) -> VerdictRow | None:
+        """The settled verdict of an equal program of the same task; one that was run, rather than a duplicate."""
+        return self._by_program.get((sample.task_id, sample.program_digest))
+
+    def write(self, rows: Mapping[str, VerdictRow], samples: Sequence[Sample]) -> None:
+        """Rows by sample id, for these samples, in one write."""
+        self.run.append_verdicts(list(rows.values()))
+        for sample in samples:
+            row = rows[sample.sample_id]
+            if row.settled:
+                self._rows[sample.sample_id] = row
+                self._index(sample)
+
+    def judged(self, samples: Iterable[Sample]) -> list[Sample]:
+        """The samples that have a settled verdict, with it."""
+        rows = ((s, self.row(s)) for s in samples)
+        return [replace(s, verdict=row.verdict) for s, row in rows if row is not None]
+
+    def _index(self, sample: Sample) -> None:
+        row = self._rows.get(sample.sample_id)
+        if row is None:
+            return
+        key = (sample.task_id, sample.program_digest)
+        old = self._by_program.get(key)
+        if old is None or (row.has_timing and not old.has_timing):
+            self._by_program[key] = row
+
+
+class Judge:
+    """Evaluates what is owed, one cell at a time."""
+
+    def __init__(self, ledger: Ledger, evaluator: Evaluator, plan: TimePlan, progress: Progress) -> None:
+        self._ledger = ledger
+        self._evaluator = evaluator
+        self._plan = plan
+        self._progress = progress
+
+    def cell(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
+        """Judges the samples of one task and seed, and times those that the plan says."""
+        timed = self._plan.kind == "all"
+        self._evaluate(task, seed, [s for s in samples if owes(self._ledger, s, timed=timed)], timed=timed)
+        if self._plan.kind == "top":
+            self._time_chosen(task, seed, samples)
+
+    def _time_chosen(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
+        """Times the chosen programs; one that proves wrong under timing makes room for the next."""
+        tried: set[str] = set()
+        while True:
+            chosen = chosen_programs(self._ledger, self._plan, seed, samples)
+            owed = [
+                s
+                for s in samples
+                if s.program_digest in chosen
+                and s.program_digest not in tried
+                and owes(self._ledger, s, timed=True)
+                and self._ledger.row(s) is not None
+            ]
+            if not owed:
+                return
+            tried |= {s.program_digest for s in owed}
+            self._evaluate(task, seed, owed, timed=True)
+
+    def _evaluate(self, task: Task, seed: int, owed: Sequence[Sample], *, timed: bool) -> None:
+        groups: dict[str, list[Sample]] = {}
+        for sample in owed:
+            groups.setdefault(sample.program_digest, []).append(sample)
+        to_run: list[list[Sample]] = []
+        for group in groups.values():
+            known = self._ledger.of_program(group[0])
+            if known is not None and (known.has_timing or not timed):
+                self._repeat(group, seed, known)
+            else:
+                to_run.append(group)
+        if not to_run:
+            return
+        self._progress.stage(f"evaluating {task.id}, seed {seed}")
+        for position, verdict in self._evaluator.evaluate_many(task, [g[0].program for g in to_run], timed=timed):
+            group = to_run[position]
+            first = VerdictRow(group[0].sample_id, verdict, timed)
+            self._write(group, seed, first, run=1)
+
+    def _repeat(self, group: Sequence[Sample], seed: int, known: VerdictRow) -> None:
+        self._write(group, seed, known, run=0)
+
+    def _write(self, group: Sequence[Sample], seed: int, source: VerdictRow, *, run: int) -> None:
+        """The verdict for the first `run` samples of the group, and its repetition for the others."""
+        origin = source.duplicate_of or source.sample_id
+        rows = {
+            s.sample_id: VerdictRow(s.sample_id, source.verdict, source.timed, None if i < run else origin)
+            for i, s in enumerate(group)
+        }
+        self._ledger.write(rows, group)
+        for i, s in enumerate(group):
+            self._progress.judged(s.task_id, seed, source.verdict, repeated=i >= run)
+
+
+def owes(ledger: Ledger, sample: Sample, *, timed: bool) -> bool:
+    """Whether a sample still needs a verdict; timed: one that also covers timing."""
+    row = ledger.row(sample)
+    return row is None or (timed and not row.has_timing)
+
+
+def chosen_programs(ledger: Ledger, plan: TimePlan, seed: int, samples: Sequence[Sample]) -> set[str]:
+    """Digests of the programs of a cell that a `top` plan times, chosen among the correct without timings."""
+    candidates = to_candidates(ledger.judged(samples), "program")
+    return set(plan.selector(seed).rank(candidates)[: plan.m])
+
+
+def owed_verdicts(ledger: Ledger, plan: TimePlan, seed: int, samples: Sequence[Sample]) -> int:
+    """How many samples of one cell `Judge.cell` would still have to judge or time."""
+    missing = [s for s in samples if owes(ledger, s, timed=plan.kind == "all")]
+    if missing or plan.kind != "top":
+        return len(missing)
+    chosen = chosen_programs(ledger, plan, seed, samples)
+    return sum(s.program_digest in chosen and owes(ledger, s, timed=True) for s in samples)

@@ -1,0 +1,63 @@
+"""What a run's manifest says: versions, source revision, machine, policy and evaluator of this attempt."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import longodds
+
+if TYPE_CHECKING:
+    from longodds.types import Evaluator, Policy
+
+_PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy")
+
+
+def describe_attempt(
+    policy: Policy | None, evaluator: Evaluator | None, *, device: str, isolation: dict[str, str] | None
+) -> dict[str, Any]:
+    """One attempt, as plain JSON. A policy or evaluator that this attempt did not need is left out."""
+    attempt: dict[str, Any] = {
+        "versions": {"longodds": longodds.__version__, "python": platform.python_version(), **_versions()},
+        "git": git_revision(Path(__file__).parent),
+        "machine": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
+        "device": device,
+    }
+    if policy is not None:
+        attempt["policy"] = {"name": policy.name, "version": policy.version, "parameters": policy.parameters}
+    if evaluator is not None:
+        attempt["evaluator"] = evaluator.digest
+    if isolation is not None:
+        attempt["isolation"] = isolation
+    return attempt
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision(directory: Path) -> dict[str, Any] | None:
+    """Commit of the checkout that holds `directory`, and whether tracked files differ from it; None outside one."""
+    commit = _git(directory, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "changed": bool(_git(directory, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,100 @@
+"""Draws the samples that a cell still owes, batch by batch, and stores each batch at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from longodds.errors import InfraError
+from longodds.prompts import build_prompt, extract_program, program_digest
+from longodds.store import TaskRecord, sample_id
+from longodds.types import Sample, SampleKey, SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from longodds.store import RunDir
+    from longodds.strategies.progress import Progress
+    from longodds.types import Completion, Policy, Prompt, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A task with the prompt by which it is put to the policy."""
+
+    task: Task
+    prompt: Prompt
+
+
+def ask(tasks: Sequence[Task], style: str, form: str) -> list[Asked]:
+    """Raises UserError for a reference that no prompt can be made of."""
+    return [Asked(task, build_prompt(task, style, form)) for task in tasks]
+
+
+def record(asked: Sequence[Asked], policy: Policy) -> list[TaskRecord]:
+    """The rows of tasks.jsonl: with the token ids that this policy is conditioned on."""
+    return [TaskRecord(a.task, a.prompt, tuple(policy.encode(a.prompt))) for a in asked]
+
+
+class Sampler:
+    """Samples for one run: one policy, one strategy, one set of parameters."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        policy: Policy,
+        params: SamplingParams,
+        *,
+        strategy: str,
+        style: str,
+        batch_size: int,
+        progress: Progress,
+        admit: Callable[[], bool],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """admit: asked before each batch; False ends the sampling of this run."""
+        self._run = run
+        self._policy = policy
+        self._params = params
+        self._strategy = strategy
+        self._style = style
+        self._batch_size = batch_size
+        self._progress = progress
+        self._admit = admit
+        self._clock = clock
+
+    def draw(self, asked: Asked, *, seed: int, step: int, indices: Sequence[int]) -> list[Sample]:
+        """The samples with these indices, stored; fewer when `admit` says stop."""
+        drawn: list[Sample] = []
+        for at in range(0, len(indices), self._batch_size):
+            if not self._admit():
+                break
+            batch = tuple(indices[at : at + self._batch_size])
+            self._progress.stage(f"sampling {asked.task.id}, seed {seed}")
+            began = self._clock()
+            completions = self._policy.sample(asked.prompt, self._params, SampleKey(seed, asked.task.digest, batch))
+            seconds = self._clock() - began
+            if len(completions) != len(batch):
+                raise InfraError(f"policy {self._policy.name}: gave {len(completions)} samples of {len(batch)}")
+            samples = [
+                self._sample(asked, c, seed=seed, step=step, index=i) for c, i in zip(completions, batch, strict=True)
+            ]
+            self._run.append_samples(samples, seconds=seconds)
+            self._progress.sampled(asked.task.id, seed, len(samples))
+            drawn += samples
+        return drawn
+
+    def _sample(self, asked: Asked, completion: Completion, *, seed: int, step: int, index: int) -> Sample:
+        program = extract_program(completion.text, asked.task, self._style)
+        return Sample(
+            sample_id=sample_id(asked.task, seed=seed, strategy=self._strategy, step=step, index=index),
+            task_id=asked.task.id,
+            seed=seed,
+            index=index,
+            strategy=self._strategy,
+            step=step,
+            completion=completion,
+            program=program,
+            program_digest=program_digest(program),
+        )

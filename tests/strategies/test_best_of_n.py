@@ -1,0 +1,308 @@
+"""Best-of-N: every sample a verdict, equal programs run once, resumable wherever it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
+
+from longodds.config import BestOfNSettings, resolve
+from longodds.errors import UserError
+from longodds.selection import to_candidates
+from longodds.store import RunDir
+from longodds.strategies import best_of_n, estimate, parse_time
+from longodds.types import Status
+
+TASKS = make_tasks(3)
+
+
+def settings(**flags) -> BestOfNSettings:
+    return resolve(BestOfNSettings, flags={"suite": "fake", "k": 12, "seeds": [0, 1], "batch_size": 5, **flags})
+
+
+def run_fresh(path, policy=None, evaluator=None, *, tasks=TASKS, progress=None, **flags):
+    policy = policy or FakePolicy()
+    evaluator = evaluator or FakeEvaluator()
+    outcome = best_of_n(path, settings(**flags), policy=policy, evaluator=evaluator, tasks=tasks, progress=progress)
+    return outcome, policy, evaluator
+
+
+def contents(path) -> list[tuple]:
+    return sorted(
+        (s.sample_id, s.program, s.verdict and s.verdict.status, s.verdict and s.verdict.speedup)
+        for s in RunDir.open(path).samples()
+    )
+
+
+def test_every_sample_has_a_verdict_and_equal_programs_run_once(tmp_path):
+    progress = Recorder()
+    outcome, policy, evaluator = run_fresh(tmp_path / "a", progress=progress)
+    assert outcome.complete
+    assert outcome.expected == 3 * 2 * 12
+    run = RunDir.open(tmp_path / "a")
+    samples = run.samples()
+    assert len({s.sample_id for s in samples}) == len(samples) == 72
+    assert Counter((s.task_id, s.seed) for s in samples) == {(t.id, s): 12 for t in TASKS for s in (0, 1)}
+    assert all(s.verdict is not None for s in samples)
+    assert len(evaluator.ran) == len({(s.task_id, s.program_digest) for s in samples})
+    rows = {r.sample_id: r for r in run.verdict_rows()}
+    by_id = {s.sample_id: s for s in samples}
+    duplicates = [r for r in rows.values() if r.duplicate_of]
+    assert len(duplicates) == 72 - len(evaluator.ran)
+    for row in duplicates:
+        origin = rows[row.duplicate_of]
+        assert origin.duplicate_of is None
+        assert origin.verdict == row.verdict
+        assert by_id[row.duplicate_of].program_digest == by_id[row.sample_id].program_digest
+    assert progress.count == {"sampled": 72, "judged": 72, "repeated": len(duplicates)}
+    assert [len(c.indices) for c in policy.calls] == [5, 5, 2] * 6
+    cost = json.loads((tmp_path / "a" / "cost.json").read_text())
+    assert cost["charged"]["evaluations"] == 72
+    assert cost["run"]["evaluations"] == len(evaluator.ran)
+    assert cost["run"]["prompt_tokens"] == 3 * cost["charged"]["prompt_tokens"]
+    assert cost["charged"]["flops"] == 2000 * (cost["charged"]["prompt_tokens"] + cost["charged"]["sampled_tokens"])
+
+
+def test_metrics_say_what_the_samples_say(tmp_path):
+    run_fresh(tmp_path / "a")
+    run = RunDir.open(tmp_path / "a")
+    metrics = run.metrics()
+    assert len(metrics) == 6
+    for row in metrics:
+        cell = [s.verdict for s in run.samples() if (s.task_id, s.seed) == (row["task_id"], row["seed"])]
+        assert row["n"] == len(cell) == 12
+        assert sum(row["statuses"].values()) == 12
+        assert row["fast_1"] == sum((v.speedup or 0) > 1 for v in cell)
+        assert row["fast_1_sig"] == sum((v.ci_low or 0) > 1 for v in cell)
+
+
+def test_a_finished_run_is_finished(tmp_path):
+    run_fresh(tmp_path / "a")
+    before = contents(tmp_path / "a")
+    outcome, policy, evaluator = run_fresh(tmp_path / "a")
+    assert outcome.complete
+    assert outcome.resumed
+    assert (policy.calls, evaluator.ran) == ([], [])
+    assert contents(tmp_path / "a") == before
+    assert len(RunDir.open(tmp_path / "a").metrics()) == 6
+
+
+@pytest.mark.parametrize("calls", [0, 1, 4, 9])
+def test_interrupted_while_sampling(tmp_path, calls):
+    run_fresh(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_fresh(tmp_path / "a", FakePolicy(fail_after=calls))
+    assert (tmp_path / "a" / "cost.json").exists()
+    drawn = {s.sample_id for s in RunDir.open(tmp_path / "a").samples()}
+    _, policy, _ = run_fresh(tmp_path / "a")
+    assert sum(len(c.indices) for c in policy.calls) == 72 - len(drawn)
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 7, 13])
+def test_interrupted_while_judging_keeps_finished_verdicts(tmp_path, stop_after):
+    _, _, whole = run_fresh(tmp_path / "whole")
+    first = FakeEvaluator()
+    first.stop_after = stop_after
+    with pytest.raises(KeyboardInterrupt):
+        run_fresh(tmp_path / "a", evaluator=first)
+    _, _, second = run_fresh(tmp_path / "a")
+    assert len(first.ran) + len(second.ran) == len(whole.ran), "nothing is run twice"
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+
+
+def test_infrastructure_failures_are_retried_and_owed_again(tmp_path):
+    progress = Recorder()
+    outcome, _, _ = run_fresh(tmp_path / "once", evaluator=FakeEvaluator(broken="return x * 1"), progress=progress)
+    assert outcome.complete
+    assert any("got no verdict" in n for n in progress.notes)
+    stubborn = FakeEvaluator(broken="return x * 1")
+    stubborn.stays_broken = True
+    outcome, _, _ = run_fresh(tmp_path / "a", evaluator=stubborn)
+    bad = [s for s in RunDir.open(tmp_path / "a").samples() if s.verdict.status is Status.INFRA_ERROR]
+    assert outcome.unjudged == len(bad) > 0
+    assert not outcome.complete
+    outcome, _, evaluator = run_fresh(tmp_path / "a")
+    assert outcome.complete
+    assert {p for _, p, _ in evaluator.ran} <= {s.program for s in bad}
+    assert contents(tmp_path / "a") == contents(tmp_path / "once")
+
+
+def test_time_none_times_nothing_and_is_complete(tmp_path):
+    outcome, _, evaluator = run_fresh(tmp_path / "a", time="none")
+    assert outcome.complete
+    assert not any(timed for _, _, timed in evaluator.ran)
+    _, _, again = run_fresh(tmp_path / "a", time="none")
+    assert again.ran == []
+
+
+@pytest.mark.parametrize("strategy", ["surprisal", "most-confident", "random"])
+def test_time_top_times_what_the_strategy_names_and_nothing_else(tmp_path, strategy):
+    outcome, _, evaluator = run_fresh(tmp_path / "a", time=f"top:2:{strategy}", seeds=[0])
+    assert outcome.complete
+    plan = parse_time(f"top:2:{strategy}")
+    samples = RunDir.open(tmp_path / "a").samples()
+    for task in TASKS:
+        cell = [s for s in samples if s.task_id == task.id]
+        chosen = set(plan.selector(0).rank(to_candidates(cell))[:2])
+        timed = {s.program_digest for s in cell if s.verdict.speedup is not None}
+        assert timed == chosen
+    assert sum(timed for _, _, timed in evaluator.ran) == sum(
+        len({s.program_digest for s in samples if s.task_id == t.id and s.verdict.speedup}) for t in TASKS
+    )
+    _, _, again = run_fresh(tmp_path / "a", time=f"top:2:{strategy}", seeds=[0])
+    assert again.ran == []
+
+
+def test_a_chosen_program_that_timing_proves_wrong_makes_room(tmp_path):
+    evaluator = FakeEvaluator(wrong_when_timed="torch.add")
+    outcome, _, _ = run_fresh(tmp_path / "a", evaluator=evaluator, time="top:1:surprisal", seeds=[0])
+    assert outcome.complete
+    for task in TASKS:
+        cell = [s for s in RunDir.open(tmp_path / "a").samples() if s.task_id == task.id]
+        correct = {s.program_digest for s in cell if s.verdict.correct}
+        timed = {s.program_digest for s in cell if s.verdict.speedup is not None}
+        assert len(timed) == min(1, len(correct))
+
+
+def test_max_seconds_keeps_what_was_paid_for_and_the_same_command_goes_on(tmp_path):
+    ticks = iter(range(10_000))
+    progress = Recorder()
+    outcome = best_of_n(
+        tmp_path / "a",
+        settings(max_seconds=4.0),
+        policy=FakePolicy(),
+        evaluator=FakeEvaluator(),
+        tasks=TASKS,
+        progress=progress,
+        clock=lambda: float(next(ticks)),
+    )
+    assert outcome.stopped == "max_seconds"
+    assert 0 < outcome.samples < outcome.expected
+    assert outcome.unjudged == 0
+    assert any("4 seconds are over" in n for n in progress.notes)
+    outcome, _, _ = run_fresh(tmp_path / "a", max_seconds=1000.0)
+    assert outcome.complete
+
+
+def test_max_cost_counts_money(tmp_path):
+    outcome, _, _ = run_fresh(tmp_path / "a", max_cost=50e-6, price_sampled=1.0)
+    assert outcome.stopped == "max_cost"
+    cost = json.loads((tmp_path / "a" / "cost.json").read_text())
+    assert 50e-6 <= cost["run"]["money"] < 100e-6
+
+
+def test_another_config_other_weights_another_evaluator_and_changed_tasks_are_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_fresh(tmp_path / "a", FakePolicy(fail_after=4))
+    before = contents(tmp_path / "a")
+    with pytest.raises(UserError, match=r"another config: k \(12, now 13\)"):
+        run_fresh(tmp_path / "a", k=13)
+    with pytest.raises(UserError, match="other weights of fake"):
+        run_fresh(tmp_path / "a", FakePolicy("v2"))
+    with pytest.raises(UserError, match="another evaluator"):
+        run_fresh(tmp_path / "a", evaluator=FakeEvaluator("e2"))
+    with pytest.raises(UserError, match="tasks that are not asked for"):
+        run_fresh(tmp_path / "a", tasks=TASKS[1:])
+    changed = make_tasks(3)
+    object.__setattr__(changed[0], "digest", "other")
+    with pytest.raises(UserError, match="task fake/t0 has changed"):
+        run_fresh(tmp_path / "a", tasks=changed)
+    assert contents(tmp_path / "a") == before
+    assert run_fresh(tmp_path / "a")[0].complete
+
+
+def test_re_evaluate_measures_all_again_with_the_other_evaluator(tmp_path):
+    run_fresh(tmp_path / "a")
+    other = FakeEvaluator("e2")
+    best_of_n(tmp_path / "a", settings(), policy=FakePolicy(), evaluator=other, tasks=TASKS, re_evaluate=True)
+    samples = RunDir.open(tmp_path / "a").samples()
+    assert {s.verdict.evaluator for s in samples} == {"e2"}
+    assert len(other.ran) == len({(s.task_id, s.program_digest) for s in samples})
+    assert len(RunDir.open(tmp_path / "a").verdict_rows()) == 144
+
+
+def test_nothing_is_written_when_the_policy_cannot_be_opened(tmp_path):
+    with pytest.raises(UserError, match="unknown policy 'nonsense'"):
+        best_of_n(tmp_path / "a", settings(policy="nonsense"), evaluator=FakeEvaluator(), tasks=TASKS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["some", "top:0:surprisal", "top:3:speed", "top:3", "top:-1:surprisal"])
+def test_a_bad_time_plan_is_one_line(tmp_path, text):
+    with pytest.raises(UserError, match="--time") as caught:
+        run_fresh(tmp_path / "a", time=text)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_estimate_is_an_upper_bound(tmp_path):
+    s = settings(price_sampled=2.0, max_tokens=10)
+    bound = estimate(s, policy=FakePolicy(), tasks=TASKS)
+    run_fresh(tmp_path / "a", max_tokens=10)
+    cost = json.loads((tmp_path / "a" / "cost.json").read_text())["charged"]
+    assert (bound.samples, bound.prompt_tokens) == (72, cost["prompt_tokens"])
+    assert bound.max_sampled_tokens == 720 >= cost["sampled_tokens"]
+    assert bound.max_flops >= cost["flops"]
+    assert bound.max_money == pytest.approx(720 * 2 / 1e6)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from run_fakes import FakeEvaluator, FakePolicy, make_tasks
+from longodds.config import BestOfNSettings, resolve
+from longodds.strategies import best_of_n
+
+class SlowPolicy(FakePolicy):
+    def sample(self, *a):
+        time.sleep(0.01)
+        return super().sample(*a)
+
+class SlowEvaluator(FakeEvaluator):
+    def evaluate(self, *a, **k):
+        time.sleep(0.005)
+        return super().evaluate(*a, **k)
+
+print("ready", flush=True)
+s = resolve(BestOfNSettings, flags={"suite": "fake", "k": 12, "seeds": [0, 1], "batch_size": 5})
+best_of_n(sys.argv[2], s, policy=SlowPolicy(), evaluator=SlowEvaluator(), tasks=make_tasks(3))
+"""
+
+
+def test_kill_9_and_again_until_done(tmp_path):
+    run_fresh(tmp_path / "whole")
+    rng = random.Random(0)
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "a")]
+    verdicts: dict[str, Status] = {}
+    for attempt in range(12):
+        p = subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ))
+        assert p.stdout is not None
+        p.stdout.readline()
+        try:
+            p.wait(timeout=None if attempt == 11 else 0.02 + 0.1 * rng.random())
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+        p.stdout.close()
+        if (tmp_path / "a" / "config.json").exists():
+            now = {s.sample_id: s.verdict for s in RunDir.open(tmp_path / "a").samples() if s.verdict}
+            assert verdicts.items() <= now.items(), "finished verdicts are kept"
+            verdicts = now
+        if p.returncode == 0:
+            break
+        time.sleep(0.01)
+    assert p.returncode == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert len(manifest["attempts"]) >= 2
