@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 
 SCALE = 1
-CLIPS = 8 * SCALE
+CLIPS = 9 * SCALE
 CHANNELS = 12
 BANDS = 96
 FRAMES = 180
