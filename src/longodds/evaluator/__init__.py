@@ -1,1 +1,36 @@
-"""evaluator."""
+"""Programs in, verdicts out: correct or not, how much faster, how sure.
+
+`open_evaluator(EvaluatorSettings(...))` gives an evaluator (a context manager). Importing this room loads no torch.
+"""
+
+from __future__ import annotations
+
+from longodds.evaluator.settings import EvaluatorSettings, device_name
+from longodds.types import Evaluator
+
+__all__ = ["EvaluatorSettings", "device_name", "doctor_layers", "open_evaluator"]
+
+
+def open_evaluator(settings: EvaluatorSettings | None = None) -> Evaluator:
+    """Start an evaluator. Raises UserError for settings that can't be met here, InfraError if it does not start."""
+    from longodds.errors import UserError
+    from longodds.evaluator.controller import LocalEvaluator
+
+    settings = settings or EvaluatorSettings()
+    if settings.device != "cpu":
+        raise UserError(f"--device {settings.device}: this version evaluates on cpu only; use --device cpu")
+    return LocalEvaluator(settings)
+
+
+def doctor_layers() -> dict[str, str]:
+    """Isolation layer -> "on" where a probe saw it hold on this machine, else "off: reason". Loads no torch."""
+    import tempfile
+    from pathlib import Path
+
+    from longodds.evaluator import sandbox
+
+    with tempfile.TemporaryDirectory(prefix="longodds-") as folder:
+        scratch = Path(folder) / "probe"
+        scratch.mkdir()
+        home = Path.home()
+        return sandbox.probe_layers(scratch, (home,) if home != Path("/") else ())

@@ -1,0 +1,30 @@
+"""What `longodds calibrate` measured on this device and later verdicts use: the spread between processes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from longodds.errors import UserError
+from longodds.evaluator.stats import DEFAULT_SPREAD
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """spread: sd, between process pairs of one unchanged program, of the log speedup. labels: for verdicts under it."""
+
+    spread: float
+    labels: tuple[str, ...] = ()
+
+    @staticmethod
+    def load(path: Path | None, device: str) -> Calibration:
+        """From a calibration file, or the conservative default of the device class, labelled `uncalibrated`."""
+        if path is None:
+            return Calibration(DEFAULT_SPREAD[device.split(":")[0]], ("uncalibrated",))
+        try:
+            document = json.loads(path.read_text())
+            spread = float(document["between_process_sd"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: not a calibration file ({error}); make one with `longodds calibrate`") from None
+        return Calibration(max(spread, 0.0))

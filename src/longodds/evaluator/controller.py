@@ -1,0 +1,165 @@
+"""The evaluator as others see it: no torch here. Starts an oracle, asks it, restarts it, runs equal programs once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from longodds.errors import InfraError, UserError
+from longodds.evaluator.settings import EvaluatorSettings
+from longodds.types import Status, Task, Verdict
+
+_RETRIES = 2
+_BELIEVED_AT_ONCE = {Status.CORRECT, Status.INCORRECT, Status.COMPILE_ERROR, Status.REJECTED}
+
+
+class LocalEvaluator:
+    """Judges programs on this machine through an oracle process of its own. Use it as a context manager."""
+
+    def __init__(self, settings: EvaluatorSettings) -> None:
+        self.settings = settings
+        self.isolation: dict[str, str] = {}
+        self.digest = ""
+        self._process: subprocess.Popen[str] | None = None
+        self._start()
+
+    def __enter__(self) -> LocalEvaluator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the oracle -----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        boot = f"import sys; sys.path[:0] = {[root]!r}; from longodds.evaluator import oracle; oracle.main()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-B", "-c", boot],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the controller alone, which ends the oracle in order
+        )
+        document = asdict(self.settings)
+        document["calibration"] = str(self.settings.calibration) if self.settings.calibration else None
+        self._write(document)
+        ready = self._read(120.0)
+        self.digest, self.isolation = ready["ready"], ready["isolation"]
+
+    def _write(self, document: dict[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(document) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise InfraError("the evaluator's oracle process ended") from None
+
+    def _read(self, timeout_s: float) -> dict[str, Any]:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if not selector.select(timeout_s):
+                raise InfraError(f"the evaluator's oracle process did not answer within {timeout_s:g} s")
+        line = process.stdout.readline()
+        if not line:
+            assert process.stderr is not None
+            process.wait()
+            last = process.stderr.read().strip().splitlines()
+            raise InfraError(f"the evaluator's oracle process ended: {last[-1] if last else 'no message'}")
+        return json.loads(line)
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One request, the oracle restarted if it breaks. Raises UserError, and InfraError after retries."""
+        last = ""
+        for _ in range(1 + _RETRIES):
+            try:
+                if self._process is None or self._process.poll() is not None:
+                    self._start()
+                self._write(request)
+                answer = self._read(self._patience())
+            except InfraError as error:
+                last = str(error)
+                self._stop()
+                continue
+            if "user_error" in answer:
+                raise UserError(answer["user_error"])
+            if "infra_error" not in answer:
+                return answer
+            last = answer["infra_error"]
+        raise InfraError(last)
+
+    def _patience(self) -> float:
+        s = self.settings
+        return 4 * (s.compile_timeout_s + s.run_timeout_s + s.max_timing_s) + 120.0
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        try:
+            process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+    # --- the protocol ---------------------------------------------------------------------------
+
+    def evaluate(self, task: Task, program: str, *, timed: bool = True) -> Verdict:
+        """Verdict of one program; INFRA_ERROR when ours failed after retries. Raises UserError for an unusable task.
+
+        A timeout or a crash may be the machine's: it is run once more before it is believed.
+        """
+        start = time.monotonic()
+        request = {"do": "judge", "task": _task(task), "program": program, "timed": timed}
+        try:
+            verdict = Verdict.from_json(self._ask(request)["verdict"])
+            if verdict.status not in _BELIEVED_AT_ONCE:
+                verdict = Verdict.from_json(self._ask(request)["verdict"])
+        except InfraError as error:
+            verdict = Verdict(
+                task.id, Status.INFRA_ERROR, isolation=self.isolation, evaluator=self.digest, message=str(error)
+            )
+        return replace(verdict, seconds=time.monotonic() - start)
+
+    def evaluate_many(
+        self, task: Task, programs: Sequence[str], *, timed: bool = True
+    ) -> Iterator[tuple[int, Verdict]]:
+        """Yields (position, verdict); byte-equal programs are run once."""
+        known: dict[str, Verdict] = {}
+        for position, program in enumerate(programs):
+            if program not in known:
+                known[program] = self.evaluate(task, program, timed=timed)
+            yield position, known[program]
+
+    def describe(self, task: Task) -> dict[str, Any]:
+        """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare."""
+        return self._ask({"do": "describe", "task": _task(task)})["problem"]
+
+    def close(self) -> None:
+        self._stop()
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "suite": task.suite, "reference": task.reference, "digest": task.digest}

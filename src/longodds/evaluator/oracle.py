@@ -1,0 +1,368 @@
+"""The trusted process that owns inputs, expected outputs, comparison and clock: one per device.
+
+Talks to the controller in JSON lines over its own pipe (both ends are ours). For a request it forks a candidate,
+checks it on every law, times it against a trusted child, and answers with a verdict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longodds.errors import InfraError, UserError
+from longodds.evaluator import sandbox, stats
+from longodds.evaluator.calibration import Calibration
+from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, Zygote, last_words
+from longodds.evaluator.frames import Fault, Frame, Kind
+from longodds.evaluator.problem import Problem
+from longodds.evaluator.settings import EvaluatorSettings
+from longodds.evaluator.timing import Cheat, Meter, Pairs, Refused, Side, Wrong, check_draw
+from longodds.types import Status, Task, Verdict
+
+_FAULTS = {
+    Fault.COMPILE: Status.COMPILE_ERROR,
+    Fault.RUNTIME: Status.RUNTIME_ERROR,
+    Fault.WEIGHTS: Status.INCORRECT,
+    Fault.STRUCTURE: Status.INCORRECT,
+    Fault.MEMORY: Status.RUNTIME_ERROR,
+}
+_PROBLEMS_KEPT = 4
+_FORKS_PER_ZYGOTE = 200
+
+
+class Oracle:
+    """Judges programs. Not for several threads."""
+
+    def __init__(self, settings: EvaluatorSettings) -> None:
+        torch.set_num_threads(1)
+        self.settings = settings
+        self.secret = settings.seed if settings.seed is not None else int.from_bytes(os.urandom(6), "little")
+        self.rng = random.Random(self.secret)
+        self.root = Path(tempfile.mkdtemp(prefix="longodds-"))
+        self.root.chmod(0o711)
+        probe = self.root / "probe"
+        probe.mkdir()
+        hide = hidden_folders()
+        self.isolation = sandbox.probe_layers(probe, hide)
+        shutil.rmtree(probe)
+        self.layers = tuple(name for name, state in self.isolation.items() if state == "on")
+        core = settings.core if settings.core is not None else last_core()
+        self.zygotes = [
+            Zygote(core, self.layers, hide, settings.memory_limit(), self.root) for _ in range(stats.PROCESS_PAIRS + 1)
+        ]
+        self.zygotes[0].start()
+        self.calibration = Calibration.load(settings.calibration, settings.device)
+        self.digest = settings.digest(torch.__version__)
+        self.problems: dict[str, Problem] = {}
+        self.references: dict[str, Side] = {}
+
+    # --- children -------------------------------------------------------------------------------
+
+    def _zygote(self, number: int) -> Zygote:
+        zygote = self.zygotes[number]
+        if zygote.forks >= _FORKS_PER_ZYGOTE or (zygote.process is not None and zygote.process.poll() is not None):
+            zygote.close()
+            self.zygotes[number] = zygote = replace(zygote, forks=0, process=None, control=None, ready=False)
+        return zygote
+
+    @contextlib.contextmanager
+    def _child(self, problem: Problem, program: str, entry: str, number: int) -> Generator[Child]:
+        config = problem.child_config(entry, self.rng.getrandbits(31))
+        child = self._zygote(number).spawn(program, config, problem.state, problem.input_bytes)
+        try:
+            yield child
+        finally:
+            child.close()
+
+    def _ready(self, child: Child) -> None:
+        """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
+        limit = self.settings.import_timeout_s
+
+        def extend() -> float:
+            # A compiler at work is a living descendant; only then may an import take longer.
+            return self.settings.compile_timeout_s if len(child.family()) > 1 else limit
+
+        frame = child.wait(limit, extend=extend)
+        if frame.kind is not Kind.READY:
+            raise Refused(frame)
+
+    def _reference(self, problem: Problem) -> Side:
+        """The trusted child of a task on the first zygote, kept while the task is being worked on."""
+        side = self.references.get(problem.task.digest)
+        if side is None:
+            self._forget_references()
+            side = self._trusted(problem, 0)
+            self.references[problem.task.digest] = side
+        return side
+
+    def _trusted(self, problem: Problem, number: int) -> Side:
+        config = problem.child_config("Model", self.rng.getrandbits(31))
+        child = self._zygote(number).spawn(problem.task.reference, config, problem.state, problem.input_bytes)
+        try:
+            self._ready(child)
+        except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
+            child.close()
+            raise InfraError(f"{problem.task.id}: the reference does not run in its child process: {error}") from None
+        return Side(child, problem, trusted=True)
+
+    # --- judging --------------------------------------------------------------------------------
+
+    def problem(self, task: Task) -> Problem:
+        """The task's state, made on first use. Raises UserError when the task can't be judged."""
+        if task.digest not in self.problems:
+            while len(self.problems) >= _PROBLEMS_KEPT:
+                self.problems.pop(next(iter(self.problems)))
+            problem = Problem(task, self.secret).load()
+            observe_reference(problem, self._reference(problem), self.settings.run_timeout_s)
+            self.problems[task.digest] = problem
+        return self.problems[task.digest]
+
+    def judge(self, task: Task, program: str, *, timed: bool) -> Verdict:
+        """Verdict of one program. Raises UserError (the task) or InfraError (ours)."""
+        start = time.monotonic()
+        problem = self.problem(task)
+        blank = Verdict(
+            task.id, Status.CORRECT, labels=tuple(problem.labels), isolation=self.isolation, evaluator=self.digest
+        )
+        try:
+            verdict = self._judge(problem, program, blank, timed=timed)
+        except Judged as reached:
+            labels = (*blank.labels, *reached.labels)
+            verdict = replace(blank, status=reached.status, message=clean(reached.message), labels=labels)
+        except InfraError:
+            self._forget_references()
+            raise
+        return replace(verdict, seconds=time.monotonic() - start)
+
+    def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
+        with self._child(problem, program, "ModelNew", 0) as child, judged(child):
+            side = Side(child, problem, trusted=False)
+            self._ready(child)
+            budget = time.monotonic() + self.settings.run_timeout_s
+            for draw in problem.draws:
+                check_draw(problem, side, draw, max(budget - time.monotonic(), 0.01))
+            if not timed:
+                return blank
+            pairs, looks = self._measure(problem, self._reference(problem), side, self.settings.max_pairs)
+        if not looks:
+            return self._report(blank, [pairs], final=False)
+        return self._confirm(problem, program, blank, pairs)
+
+    def _measure(self, problem: Problem, reference: Side, candidate: Side, most: int) -> tuple[Pairs, bool]:
+        """Time one process pair; (pairs, whether it looks faster). Stops when the answer is clear."""
+        meter = Meter(problem, reference, candidate, self.rng, self.settings.run_timeout_s)
+        deadline = time.monotonic() + self.settings.max_timing_s
+        meter.warm()
+        for look in stats.LOOKS:
+            if look > max(most, self.settings.min_pairs):
+                break
+            meter.run(look - len(meter.pairs))
+            spread = stats.widening(self.calibration.spread, 1)
+            at = stats.median_interval(meter.pairs.d, 0.01 if look == stats.LOOKS[0] else stats.look_level(look, most))
+            if at.high + spread < 0 or meter.hopeless():
+                return meter.pairs, False
+            if at.low > 0:
+                return meter.pairs, True
+            if look > stats.LOOKS[0] and max(at.high, -at.low) < 0.01:
+                return meter.pairs, False  # the same, to within a percent
+            if time.monotonic() > deadline:
+                break
+        return meter.pairs, False
+
+    def _confirm(self, problem: Problem, program: str, blank: Verdict, screened: Pairs) -> Verdict:
+        """`faster` needs fresh process pairs: other zygotes, reference and candidate both new; only these count."""
+        fresh: list[Pairs] = []
+        with contextlib.ExitStack() as stack:
+            meters: list[Meter] = []
+            for number in range(1, stats.PROCESS_PAIRS + 1):
+                reference = self._trusted(problem, number)
+                stack.callback(reference.child.close)
+                child = stack.enter_context(self._child(problem, program, "ModelNew", number))
+                stack.enter_context(judged(child))
+                self._ready(child)
+                meter = Meter(
+                    problem, reference, Side(child, problem, trusted=False), self.rng, self.settings.run_timeout_s
+                )
+                meter.warm()
+                meters.append(meter)
+            fresh = [m.pairs for m in meters]
+            deadline = time.monotonic() + self.settings.max_timing_s
+            for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
+                for meter in meters:
+                    meter.run(look - len(meter.pairs))
+                interval = self._interval(fresh)
+                if interval.low > 0 or interval.high < 0 or time.monotonic() > deadline:
+                    break
+        return self._report(blank, fresh, final=True)
+
+    def _interval(self, parts: list[Pairs], clock: str = "d") -> stats.Interval:
+        each = len(parts[0])
+        level = stats.look_level(each, self.settings.max_pairs)
+        pooled = [x for part in parts for x in getattr(part, clock)]
+        return stats.median_interval(pooled, level).widened(stats.widening(self.calibration.spread, len(parts)))
+
+    def _report(self, blank: Verdict, parts: list[Pairs], *, final: bool) -> Verdict:
+        """The verdict's numbers. Faster is granted only if every clock and every process pair says so."""
+        own, wall = self._interval(parts), self._interval(parts, "w")
+        low = own.low
+        labels = list(blank.labels) + list(self.calibration.labels)
+        if low > 0:
+            agree = final and wall.low > 0 and all(sorted(p.d)[len(p.d) // 2] > 0 for p in parts)
+            if not agree:
+                low = min(low, 0.0, wall.low)
+                labels.append("unconfirmed")
+        if not math.isfinite(low):
+            # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.
+            labels.append("few_pairs")
+        reference = [x for p in parts for x in p.reference_us]
+        candidate = [x for p in parts for x in p.candidate_us]
+        return replace(
+            blank,
+            speedup=math.exp(own.median),
+            ci_low=_finite(low),
+            ci_high=_finite(max(own.high, own.median)),
+            clock_bound=_finite(wall.low),
+            pairs=own.pairs,
+            reference_us=sorted(reference)[len(reference) // 2],
+            runtime_us=sorted(candidate)[len(candidate) // 2],
+            labels=tuple(labels),
+        )
+
+    def _forget_references(self) -> None:
+        for side in self.references.values():
+            side.child.close()
+        self.references.clear()
+
+    def close(self) -> None:
+        self._forget_references()
+        for zygote in self.zygotes:
+            zygote.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Judged(Exception):
+    """A verdict reached by failing."""
+
+    def __init__(self, status: Status, message: str, labels: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.status, self.message, self.labels = status, message, labels
+
+
+@contextlib.contextmanager
+def judged(child: Child) -> Generator[None]:
+    """Turns what a candidate did into its verdict."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise Judged(Status.INCORRECT, str(wrong)) from None
+    except Cheat as cheat:
+        raise Judged(Status.REJECTED, f"timer: {cheat}", ("timer",)) from None
+    except Refused as refused:
+        raise Judged(*_fault(refused.frame)) from None
+    except ChildTimeout as timeout:
+        raise Judged(Status.TIMEOUT, str(timeout)) from None
+    except ChildMemory as memory:
+        raise Judged(Status.RUNTIME_ERROR, str(memory), ("out_of_memory",)) from None
+    except ChildEnded as ended:
+        words = last_words(child)
+        raise Judged(Status.RUNTIME_ERROR, f"{ended}{': ' + words if words else ''}") from None
+
+
+def _fault(frame: Frame) -> tuple[Status, str, tuple[str, ...]]:
+    fault = Fault(frame.code) if frame.code in Fault._value2member_map_ else Fault.RUNTIME
+    return _FAULTS[fault], frame.text, ("out_of_memory",) if fault is Fault.MEMORY else ()
+
+
+def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
+    """What the reference itself does to its inputs: a program may do the same."""
+    draw = problem.draws[0]
+    side.write(draw.inputs)
+    try:
+        frame, _ = side.call(timeout_s)
+    except Refused as refused:
+        raise InfraError(f"{problem.task.id}: the reference fails in its child process: {refused}") from None
+    outputs = [t.clone() for t in side.outputs(frame)]
+    problem.mutates = not torch.equal(side.child.inputs.block, draw.inputs)
+    if draw.inputs.numel():
+        side.child.inputs.block.fill_(0xA5)
+        problem.aliases = any(not torch.equal(a, b) for a, b in zip(outputs, side.outputs(frame), strict=True))
+    side.settle()
+
+
+def clean(text: str) -> str:
+    """Hostile text on one line: control characters (terminal escapes among them) become spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)[:2000].strip()
+
+
+def hidden_folders() -> tuple[Path, ...]:
+    """Folders that a candidate must not see: the user's home."""
+    home = Path.home()
+    return (home,) if home != Path("/") else ()
+
+
+def last_core() -> int | None:
+    """The core that children are pinned to: the last allowed one, since interrupts tend to the first."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _finite(log_ratio: float) -> float | None:
+    return math.exp(log_ratio) if math.isfinite(log_ratio) else None
+
+
+def main() -> None:
+    """Serve the controller's requests on standard input and output, one JSON line each, until the input ends."""
+    source, sink = sys.stdin, os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a task's own code prints must not reach the controller's pipe
+    settings = json.loads(source.readline())
+    settings["calibration"] = Path(settings["calibration"]) if settings["calibration"] else None
+    oracle = Oracle(EvaluatorSettings(**settings))
+
+    def answer(document: dict[str, Any]) -> None:
+        sink.write(json.dumps(document) + "\n")
+        sink.flush()
+
+    answer({"ready": oracle.digest, "isolation": oracle.isolation})
+    try:
+        for line in source:
+            request = json.loads(line)
+            task = Task(**request["task"])
+            try:
+                if request["do"] == "judge":
+                    answer({"verdict": oracle.judge(task, request["program"], timed=request["timed"]).to_json()})
+                else:
+                    problem = oracle.problem(task)
+                    answer(
+                        {
+                            "problem": {
+                                "labels": problem.labels,
+                                "dropped": problem.dropped,
+                                "laws": sorted(problem.tolerances),
+                                "prepare_s": problem.prepare_s,
+                                "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
+                                "weights": len(problem.config["weights"]),
+                            }
+                        }
+                    )
+            except UserError as error:
+                answer({"user_error": str(error)})
+            except InfraError as error:
+                answer({"infra_error": str(error)})
+    finally:
+        oracle.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What decides a verdict besides task and program. Equal digests: comparable verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+VERSION = 1  # raise when the meaning of a verdict changes: caches and comparisons must not mix
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorSettings:
+    """Settings of an evaluator; times in seconds, memory in bytes.
+
+    core: the CPU core that children are pinned to (None: the last one allowed). max_pairs: cap of timed pairs per
+    process pair. memory_bytes: resident memory of one child (None: half of the machine's). calibration: JSON file that
+    `longodds calibrate` wrote for this device; without one a conservative between-process spread widens every interval.
+    seed: of the evaluator's own draws; None (the default) draws a secret one per oracle process.
+    """
+
+    device: str = "cpu"
+    reference: str = "eager"
+    import_timeout_s: float = 30.0
+    run_timeout_s: float = 30.0
+    compile_timeout_s: float = 300.0
+    memory_bytes: int | None = None
+    min_pairs: int = 8
+    max_pairs: int = 64
+    max_timing_s: float = 20.0
+    core: int | None = None
+    calibration: Path | None = None
+    workers: int = 1
+    seed: int | None = None
+
+    def memory_limit(self) -> int:
+        """Bytes of resident memory that a child may use."""
+        if self.memory_bytes is not None:
+            return self.memory_bytes
+        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return 8 << 30
+
+    def digest(self, torch_version: str) -> str:
+        """16 hex digits over everything that makes two timings incomparable: settings, device, library versions."""
+        document = asdict(self)
+        for name in ("workers", "seed", "core", "calibration"):
+            document.pop(name)
+        document |= {
+            "version": VERSION,
+            "memory_bytes": self.memory_limit(),
+            "calibration": self.calibration.read_text() if self.calibration else "",
+            "machine": platform.machine(),
+            "processor": device_name(),
+            "torch": torch_version,
+            "python": platform.python_version(),
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def device_name() -> str:
+    """The CPU's name and core count, e.g. `AMD EPYC 9R14 (2 cores)`."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name} ({os.cpu_count()} cores)"

@@ -1,0 +1,247 @@
+"""What runs in a child around a program: load it, give it the weights, answer calls. Hostile territory.
+
+Nothing here is trusted by the oracle: the shim is honest only as long as the program leaves it alone. It hands
+over where the outputs lie; the oracle reads them out of this process itself, the moment the answer arrives.
+Reference and candidate run in the same shim, so they differ in nothing but the code.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longodds.evaluator import frames, tree
+from longodds.evaluator.frames import Fault, Frame, Kind
+
+
+class Failure(Exception):
+    """What to tell the oracle instead of READY or DONE."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault, self.text = fault, text
+
+
+def _describe(error: BaseException) -> str:
+    """Type, message and the last lines of the program's own traceback."""
+    lines: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename.endswith("program.py"):
+            lines.append(f"line {trace.tb_lineno} in {code.co_name}")
+        trace = trace.tb_next
+    where = f" ({', '.join(lines[-3:])})" if lines else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _load(path: Path, entry: str) -> Any:
+    """Import the program file as a module of its own. Raises Failure(COMPILE | RUNTIME)."""
+    try:
+        source = path.read_bytes().decode("utf-8")
+        compile(source, "program.py", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        raise Failure(Fault.COMPILE, f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")) from None
+    spec = importlib.util.spec_from_file_location("program", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["program"] = module  # Triton and inspect look the module up by name
+    spec.loader.exec_module(module)
+    if not isinstance(getattr(module, entry, None), type):
+        raise Failure(Fault.COMPILE, f"the program defines no class {entry}")
+    return module
+
+
+class _Weights:
+    """Delivers the reference's parameters and buffers by name, as soon as the root module gets them."""
+
+    def __init__(self, spec: list[dict[str, Any]], block: torch.Tensor) -> None:
+        self.tensors = {
+            s["name"]: tree.Leaf(s["o"], getattr(torch, s["d"]), tuple(s["s"]), tuple(s["st"])).view(block)
+            for s in spec
+        }
+        self.root: torch.nn.Module | None = None
+
+    def _fill(self, prefix: str, item: object) -> None:
+        if isinstance(item, torch.nn.Module):
+            for name, tensor in (*item.named_parameters(), *item.named_buffers()):
+                self._copy(f"{prefix}.{name}", tensor)
+        elif isinstance(item, torch.Tensor):
+            self._copy(prefix, item)
+
+    def _copy(self, name: str, tensor: torch.Tensor) -> None:
+        source = self.tensors.get(name)
+        if source is not None and source.shape == tensor.shape and source.dtype == tensor.dtype:
+            with torch.no_grad():
+                tensor.copy_(source)
+
+    def build(self, factory: Any, args: list[Any]) -> torch.nn.Module:
+        """Construct the module; while it constructs itself, whatever it attaches under a known name gets its weights,
+        so that what it derives from them afterwards is derived from the right ones."""
+        original, buffers = torch.nn.Module.__setattr__, torch.nn.Module.register_buffer
+        init = torch.nn.Module.__init__
+
+        def start(this: Any, *a: Any, **k: Any) -> None:
+            init(this, *a, **k)
+            if self.root is None and type(this) is factory:
+                self.root = this
+
+        def attach(this: Any, name: str, value: Any) -> None:
+            original(this, name, value)
+            if this is self.root:
+                self._fill(name, value)
+
+        def register(this: Any, name: str, tensor: Any, persistent: bool = True) -> None:
+            buffers(this, name, tensor, persistent)
+            if this is self.root:
+                self._fill(name, tensor)
+
+        patched: Any = torch.nn.Module
+        patched.__init__, patched.__setattr__, patched.register_buffer = start, attach, register
+        try:
+            module = factory(*args)
+        finally:
+            patched.__init__, patched.__setattr__, patched.register_buffer = init, original, buffers
+        if not isinstance(module, torch.nn.Module):
+            raise Failure(Fault.RUNTIME, f"the entry class made a {type(module).__name__}, not a torch.nn.Module")
+        return module
+
+    def load(self, module: torch.nn.Module) -> list[str]:
+        """Deliver for good; returns the names of reference tensors that found no place."""
+        hook = getattr(module, "load_reference", None)
+        if callable(hook):
+            hook({name: tensor.clone() for name, tensor in self.tensors.items()})
+            return []
+        own = dict(module.named_parameters()) | dict(module.named_buffers())
+        by_name = [n for n, t in self.tensors.items() if n in own and own[n].shape == t.shape]
+        missing = [n for n in self.tensors if n not in by_name]
+        places = {n: n for n in by_name}
+        free = [n for n in own if n not in self.tensors]
+        if missing:
+            # Other names: in order, where the shapes leave no choice.
+            wanted = [(tuple(self.tensors[n].shape), self.tensors[n].dtype) for n in missing]
+            for name, kind in zip(missing, wanted, strict=True):
+                same = [n for n in free if (tuple(own[n].shape), own[n].dtype) == kind]
+                alike = [n for n, k in zip(missing, wanted, strict=True) if k == kind]
+                if len(same) == len(alike):
+                    places[name] = same[alike.index(name)]
+        with torch.no_grad():
+            for name, place in places.items():
+                own[place].copy_(self.tensors[name])
+        return [n for n in missing if n not in places]
+
+
+class Server:
+    """The child's side of one evaluation: one program, many calls."""
+
+    def __init__(
+        self, channel: socket.socket, config: dict[str, Any], inputs: torch.Tensor, state: torch.Tensor
+    ) -> None:
+        self.channel, self.config = channel, config
+        self.inputs, self.state = inputs, state
+        self.model: torch.nn.Module | None = None
+        self.kept: Any = None
+        # Bound now: what a program rebinds later in these modules can't change the shim's own calls.
+        self.clock, self.send, self.receive = time.perf_counter_ns, channel.send, channel.recv
+        self.mismatch, self.read, self.values = tree.mismatch, tree.read, tree.values
+
+    def prepare(self) -> None:
+        module = _load(Path(self.config["program"]), self.config["entry"])
+        args = self.read(self.config["init"], self.state)
+        weights = _Weights(self.config["weights"], self.state)
+        self.model = weights.build(getattr(module, self.config["entry"]), list(args))
+        missing = weights.load(self.model)
+        needed = [name for name in missing if name not in self.config["optional_weights"]]
+        if needed:
+            raise Failure(Fault.WEIGHTS, f"weights cannot be matched: no place for {', '.join(needed[:5])}")
+
+    def call(self, nonce: int, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
+        arguments = self.read(self.config["inputs"], self.inputs)
+        self.kept = None
+        model: Any = self.model
+        start = self.clock()
+        out = model(*arguments)
+        produced: list[Any] = self.values(out)
+        held = [_settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
+        elapsed = self.clock() - start
+        wrong = self.mismatch(spec, out)
+        if wrong:
+            raise Failure(Fault.STRUCTURE, wrong)
+        self.kept = [_scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
+        return Frame(Kind.DONE, elapsed, words=tuple(int(t.data_ptr()) for t in self.kept), nonce=nonce)
+
+    def serve(self) -> None:
+        spec = self.config["outputs"]
+        layout = tree.leaves_of(spec)
+        while True:
+            data = self.receive(frames.FRAME)
+            if not data:
+                return
+            frame = frames.decode(data)
+            if frame.kind is not Kind.CALL:
+                return
+            self.send(frames.encode(self.guard(lambda nonce=frame.nonce: self.call(nonce, spec, layout))))
+
+    def guard(self, action: Any) -> Frame:
+        """Run program code; whatever it raises becomes an ERROR frame."""
+        try:
+            return action()
+        except Failure as failure:
+            return Frame(Kind.ERROR, code=failure.fault, text=failure.text)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            return Frame(Kind.ERROR, code=Fault.MEMORY, text=_describe(error))
+        except BaseException as error:  # boundary: a program may raise anything, SystemExit included
+            text = _describe(error)
+            fault = Fault.MEMORY if "can't allocate memory" in text else Fault.RUNTIME
+            return Frame(Kind.ERROR, code=fault, text=text)
+
+
+def _settled(value: Any, leaf: tree.Leaf) -> Any:
+    """The layout is the reference's: bringing a tensor into it is part of the program's time."""
+    if type(value) is not torch.Tensor or value.stride() == leaf.stride or tuple(value.shape) != leaf.shape:
+        return value
+    return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype).copy_(value)
+
+
+def _scalar_cell(value: Any, leaf: tree.Leaf) -> torch.Tensor:
+    return torch.tensor([value], dtype=leaf.dtype)
+
+
+def _map(fd: int, size: int, *, writable: bool) -> torch.Tensor:
+    if size == 0:
+        return torch.empty(0, dtype=torch.uint8)
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    area = mmap.mmap(fd, size, mmap.MAP_SHARED if writable else mmap.MAP_PRIVATE, access | mmap.PROT_WRITE)
+    return torch.frombuffer(area, dtype=torch.uint8)
+
+
+def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
+    """Serve until the oracle hangs up. Called in the sandbox, after every layer is on."""
+    config = json.loads(config_path.read_text())
+    inputs = _map(inputs_fd, config["inputs_bytes"], writable=True)
+    state = _map(state_fd, config["state_bytes"], writable=False)
+    os.close(inputs_fd)
+    os.close(state_fd)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    torch.manual_seed(config["seed"])
+    torch.set_grad_enabled(False)
+    server = Server(channel, config, inputs, state)
+    ready = server.guard(lambda: server.prepare() or Frame(Kind.READY))
+    torch.set_grad_enabled(False)
+    channel.send(frames.encode(ready))
+    if ready.kind is Kind.READY:
+        gc.collect()
+        server.serve()
+    return 0

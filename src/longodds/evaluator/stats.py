@@ -1,0 +1,69 @@
+"""Sequential statistics of paired timings: exact median intervals, error spent over a fixed schedule of looks.
+
+d = log(t_reference / t_candidate) of a pair; the point estimate is exp(median d). An interval (x_(k), x_(n+1-k))
+of order statistics covers the median with probability 1 - 2 P(Bin(n, 1/2) < k) whatever the distribution (David
+and Nagaraja, Order Statistics, 3rd ed., section 7.1). Looking several times spends the error bit by bit (Bonferroni
+over the looks). Repetition inside one process can't average out what the process fixed, so the interval is widened
+by the between-process spread that `longodds calibrate` measured. See docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+LEVEL = 0.01  # two-sided error of the whole procedure
+PROCESS_PAIRS = 2  # fresh process pairs that a `faster` verdict rests on
+LOOKS = (8, 16, 32, 64)
+_SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
+# Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
+DEFAULT_SPREAD = {"cpu": 0.01, "cuda": 0.003}
+_Z = 2.5758293035489004  # 99.5 % point of the normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Of the log speedup. median: point estimate; pairs behind it."""
+
+    low: float
+    median: float
+    high: float
+    pairs: int
+
+    def widened(self, by: float) -> Interval:
+        return Interval(self.low - by, self.median, self.high + by, self.pairs)
+
+
+@lru_cache(maxsize=1024)
+def rank(n: int, level: float) -> int:
+    """Largest k with 2 P(Bin(n, 1/2) < k) <= level; 0 if even the extremes do not reach the level."""
+    total, k, tail = 2.0**n, 0, 0.0
+    while True:
+        tail += math.comb(n, k) / total
+        if 2 * tail > level:
+            return k
+        k += 1
+
+
+def median_interval(d: Sequence[float], level: float) -> Interval:
+    """Exact interval for the median of the pairs' log ratios; infinite where n is too small for the level."""
+    x = np.sort(np.asarray(d, dtype=float))
+    n = len(x)
+    k = rank(n, level)
+    low, high = (float(x[k - 1]), float(x[n - k])) if k else (-math.inf, math.inf)
+    return Interval(low, float(np.median(x)), high, n)
+
+
+def look_level(look: int, last: int) -> float:
+    """The error to spend at a look of the schedule that ends at `last` pairs."""
+    shares = {n: s for n, s in _SHARE.items() if n <= last}
+    return LEVEL * shares[look] / sum(shares.values()) if look in shares else LEVEL
+
+
+def widening(spread: float, processes: int) -> float:
+    """Half-width to add for what each of `processes` process pairs fixed (sd `spread` of the log speedup)."""
+    return _Z * spread / math.sqrt(max(processes, 1))

@@ -1,0 +1,269 @@
+"""Interleaved paired timing of a reference child and a candidate child, with every clock that there is.
+
+A pair runs both on the same fresh contents in random order. The number is the child's own timer; the bound is the
+oracle's clock, from asking to the answer, outputs complete in the child's memory. Between calls the candidate must be
+idle: CPU time that it uses while it was not asked is work smuggled out of the clock.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from longodds.errors import InfraError
+from longodds.evaluator import compare, stats, tree
+from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
+from longodds.evaluator.frames import Frame, Kind
+from longodds.evaluator.problem import Draw, Problem
+
+_PAIR_NS = 2_000_000
+_CHECKED_SHARE = 0.25
+_DECOY_SHARE = 0.25
+# Waking up, reading a frame and answering it costs some tens of microseconds of CPU outside the timed interval.
+_TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
+_SLACK_NS = 400_000
+_SLACK_SHARE = 0.15
+
+
+class Refused(Exception):
+    """The program failed in a call: carries its ERROR frame."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame.text)
+        self.frame = frame
+
+
+class Wrong(Exception):
+    """An output was not right: the message says where."""
+
+
+class Cheat(Exception):
+    """The clocks disagree beyond what honest work can explain."""
+
+
+@dataclass
+class Side:
+    """A child in the measurement: its process, its timings (ns per call) and scratch buffers for its outputs."""
+
+    child: Child
+    problem: Problem
+    trusted: bool
+    own_ns: list[float] = field(default_factory=list)
+    wait_ns: list[float] = field(default_factory=list)
+    idle_ns: list[float] = field(default_factory=list)
+    excess_ns: list[float] = field(default_factory=list)
+    _cpu_after: int = 0
+    _blocks: list[torch.Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._blocks = [torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8) for leaf in self.problem.output_leaves]
+
+    def write(self, contents: torch.Tensor) -> None:
+        if contents.numel():
+            self.child.inputs.block.copy_(contents)
+
+    def call(self, timeout_s: float) -> tuple[Frame, float]:
+        """Ask once; (answer, wall nanoseconds). Raises Refused, Cheat and what Child.wait raises."""
+        before = self.child.cpu_ns()
+        if self._cpu_after:
+            self.idle_ns.append(before - self._cpu_after)
+        start = time.perf_counter_ns()
+        try:
+            frame = self.child.ask(timeout_s)
+        except (ChildEnded, ChildTimeout, ChildMemory) as error:
+            if self.trusted:
+                raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
+            raise
+        wall = float(time.perf_counter_ns() - start)
+        if frame.kind is not Kind.DONE:
+            raise Refused(frame)
+        if not 0 <= frame.value <= wall * 1.02 + 20_000:
+            raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
+        self._cpu_after = self.child.cpu_ns()
+        self.own_ns.append(float(frame.value))
+        self.wait_ns.append(wall - frame.value)
+        self.excess_ns.append(self._cpu_after - before - frame.value)
+        return frame, wall
+
+    def outputs(self, frame: Frame) -> list[torch.Tensor]:
+        """The answer's outputs, copied out of the child at once. Raises ChildEnded."""
+        leaves = self.problem.output_leaves
+        fetch_leaves(self.child, frame.words, [leaf.nbytes for leaf in leaves], self._blocks)
+        return [
+            tree.Leaf(0, leaf.dtype, leaf.shape, leaf.stride).view(block)
+            for leaf, block in zip(leaves, self._blocks, strict=True)
+        ]
+
+    def settle(self) -> None:
+        """Forget the accounting so far: what follows is a new phase."""
+        self.own_ns.clear()
+        self.wait_ns.clear()
+        self.idle_ns.clear()
+        self.excess_ns.clear()
+        self._cpu_after = 0
+
+
+@dataclass
+class Pairs:
+    """Timed pairs of one process pair: log ratios by the child's timer (d) and the oracle's clock (w); us per call."""
+
+    d: list[float] = field(default_factory=list)
+    w: list[float] = field(default_factory=list)
+    wall_ns: list[tuple[float, float]] = field(default_factory=list)
+    reference_us: list[float] = field(default_factory=list)
+    candidate_us: list[float] = field(default_factory=list)
+    calls: int = 1
+
+    def __len__(self) -> int:
+        return len(self.d)
+
+
+class Meter:
+    """Times one process pair. rng: the oracle's secret order, choice of checked calls, and decoys."""
+
+    def __init__(
+        self, problem: Problem, reference: Side, candidate: Side, rng: random.Random, timeout_s: float
+    ) -> None:
+        self.problem, self.reference, self.candidate = problem, reference, candidate
+        self.rng, self.timeout_s = rng, timeout_s
+        self.pairs = Pairs()
+        self._number = 0
+
+    def warm(self, seconds: float = 0.03) -> None:
+        """Call each side until a time is over and newer calls are no faster than older ones; sets calls per pair."""
+        typical = 1.0
+        for side in (self.candidate, self.reference):
+            times: list[float] = []
+            start = time.monotonic()
+            while True:
+                times.append(self._timed(side, self._next())[0])
+                half, spent = len(times) // 2, time.monotonic() - start
+                settled = half >= 2 and min(times[half:]) > 0.95 * min(times[:half])
+                if (spent >= seconds and settled) or spent > 20 * seconds or len(times) >= 50:
+                    break
+            typical = max(sorted(times)[len(times) // 2], 1.0)
+        self.pairs.calls = max(1, min(8, math.ceil(_PAIR_NS / typical)))
+        self.reference.settle()
+        self.candidate.settle()
+
+    def _next(self) -> torch.Tensor:
+        """Contents that this process pair has not seen."""
+        self._number += 1
+        return self.problem.contents(self._number - 1)
+
+    def _timed(self, side: Side, contents: torch.Tensor) -> tuple[float, float, Frame]:
+        side.write(contents)
+        frame, wall = side.call(self.timeout_s)
+        return float(frame.value), wall, frame
+
+    def _call_both(self, first_is_reference: bool) -> dict[bool, tuple[float, float]]:
+        """One call of each side on the same contents; a random part of the calls is checked."""
+        contents = self._next()
+        check = self.rng.random() < _CHECKED_SHARE
+        result: dict[bool, tuple[float, float]] = {}
+        seen: dict[bool, list[torch.Tensor]] = {}
+        sides = (self.reference, self.candidate) if first_is_reference else (self.candidate, self.reference)
+        for side in sides:
+            own, wall, frame = self._timed(side, contents)
+            result[side.trusted] = (own, wall)
+            if check:
+                seen[side.trusted] = side.outputs(frame)
+        if check:
+            # Both err, so the allowance against the reference's own output is twice that against the yardstick.
+            tolerances = [t.times(2.0) for t in self.problem.tolerances["base"]]
+            message = compare.check(seen[False], seen[True], tolerances, self.problem.names)
+            if message:
+                raise Wrong(f"in a timed call: {message}")
+        return result
+
+    def run(self, count: int) -> None:
+        """Add `count` pairs, fewer for a hopeless loser. Raises Wrong, Cheat and what a child raises."""
+        for _ in range(count):
+            if self.hopeless():
+                break
+            if self.rng.random() < _DECOY_SHARE:
+                # A call that looks like any other but draws from another law, and is always checked.
+                check_draw(
+                    self.problem,
+                    self.candidate,
+                    self.rng.choice(self.problem.draws),
+                    self.timeout_s,
+                    "in a later call: ",
+                )
+                self.candidate.settle()
+            first = self.rng.random() < 0.5
+            calls = [self._call_both(first) for _ in range(self.pairs.calls)]
+            own = {side: sum(c[side][0] for c in calls) for side in (True, False)}
+            wall = {side: sum(c[side][1] for c in calls) for side in (True, False)}
+            self.pairs.d.append(_log_ratio(own[True], own[False]))
+            self.pairs.wall_ns.append((wall[True], wall[False]))
+            self.pairs.w.append(_log_ratio(*self.pairs.wall_ns[-1]))
+            self.pairs.reference_us.append(own[True] / self.pairs.calls / 1e3)
+            self.pairs.candidate_us.append(own[False] / self.pairs.calls / 1e3)
+        self._audit()
+
+    def hopeless(self) -> bool:
+        """At least twice as slow in each of three pairs: more of them would only cost time."""
+        return len(self.pairs) >= 3 and max(self.pairs.d) < math.log(0.5)
+
+    def _audit(self) -> None:
+        """Work outside the timed interval, seen by the process's CPU clock from outside, is a cheat."""
+        side = self.candidate
+        if not side.own_ns:
+            return
+        typical = _median(side.own_ns)
+        excess, idle = _median(side.excess_ns), _median(side.idle_ns)
+        limit = _SLACK_NS + _SLACK_SHARE * typical
+        if excess > limit or idle > limit:
+            raise Cheat(
+                f"the process used {max(excess, idle) / 1e3:.0f} us of CPU per call outside the timed interval "
+                f"of {typical / 1e3:.0f} us"
+            )
+        # The oracle's clock without the usual cost of asking must tell the same story as the program's timer.
+        usual = _median(self.reference.wait_ns) * self.pairs.calls
+        honest = [_log_ratio(r - usual, c - usual) for r, c in self.pairs.wall_ns]
+        gap = stats.median_interval([d - h for d, h in zip(self.pairs.d, honest, strict=True)], _TIMER_LEVEL)
+        if gap.low > _TIMER_GAP:
+            raise Cheat(
+                f"the program's timer claims {math.exp(gap.median):.2f} times more speed than the oracle's clock saw"
+            )
+
+
+def _log_ratio(reference_ns: float, candidate_ns: float) -> float:
+    return math.log(max(reference_ns, 1.0) / max(candidate_ns, 1.0))
+
+
+def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "") -> float:
+    """One call on a draw of some law, judged against the yardstick; returns the call's nanoseconds.
+
+    Also checks that the input is left alone and that the output does not live in it, unless the reference does so.
+    Raises Wrong, ChildEnded and what Child.wait raises.
+    """
+    side.write(draw.inputs)
+    frame, _wall = side.call(timeout_s)
+    outputs = side.outputs(frame)
+    message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
+    if message:
+        raise Wrong(f"{context}{message} (inputs: {draw.law})")
+    if draw.inputs.numel() and not problem.mutates and not torch.equal(side.child.inputs.block, draw.inputs):
+        raise Wrong(f"{context}the program changes its input in place and the reference does not")
+    if draw.inputs.numel() and not problem.aliases:
+        before = [t.clone() for t in outputs]
+        side.child.inputs.block.fill_(0xA5)
+        after = side.outputs(frame)
+        if not all(_same_bytes(a, b) for a, b in zip(before, after, strict=True)):
+            raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
+    return float(frame.value)
+
+
+def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool(torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8)))
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
