@@ -94,12 +94,14 @@ class CascadeCache(Cache):
         self.seen += 1
         return self.cascade_layers()[layer_idx].update(key_states, value_states)
 
+    def complete(self) -> bool:
+        """Whether every layer stored its keys and values, and every attention call found this cache."""
+        stored = all(layer.tail is not None for layer in self.cascade_layers())
+        return stored and self.attended == self.seen
+
     def as_prefixes(self) -> list[KeyValues]:
         """After a prefill with one row: every layer's keys and values, to be shared by later caches."""
-        tails = [layer.tail for layer in self.cascade_layers()]
-        if any(t is None for t in tails):
-            raise LookupError("a layer never stored keys and values")
-        return cast("list[KeyValues]", tails)
+        return [layer.tail for layer in self.cascade_layers() if layer.tail is not None]
 
     def keep(self, rows: Tensor) -> None:
         for layer in self.cascade_layers():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -13,19 +12,10 @@ from longodds.policy.noise import row_keys
 from longodds.types import Completion, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Sequence
 
     from longodds.policy.prefix import PromptState, SharedPrefixModel
     from longodds.policy.stopping import RowText
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """When a row ends: one of these tokens, or the first match of the pattern in its text."""
-
-    stop_ids: frozenset[int]
-    pattern: re.Pattern[str] | None
 
 
 @torch.no_grad()
@@ -37,51 +27,55 @@ def sample_rows(
     key: SampleKey,
     version: str,
 ) -> list[Completion]:
-    """One completion per index of the key, all in one batch; rows leave it as they finish."""
+    """One completion per index of the key, all in one batch; rows leave it as they finish.
+
+    The batch may hold copies of its first row at the end, up to the model's `min_rows`; they are never read.
+    """
     k = len(key.indices)
     if k == 0:
         return []
     device = state.logits.device
     texts = [new_row() for _ in range(k)]
-    logprobs: list[list[float]] = [[] for _ in range(k)]
-    behaviour: list[list[float]] = [[] for _ in range(k)]
+    history: list[tuple[list[int], Tensor]] = []  # (rows, (2, rows) log-probabilities) of each step
     keys = row_keys(key.seed, key.task_digest, key.indices).to(device)
-    active = list(range(k))
+    active = list(range(k))  # rows by their place in the batch
+    computed = max(k, model.min_rows)
+    rows = model.rows(state, computed)
     logits = state.logits.expand(k, -1)
-    rows = model.rows(state, k)
     for position in range(params.max_tokens):
         choice = choose(logits, params, keys, position)
-        tokens, lps, slps = choice.tokens.tolist(), choice.logprobs.tolist(), choice.sampling_logprobs.tolist()
-        staying: list[int] = []
-        for place, row in enumerate(active):
-            logprobs[row].append(lps[place])
-            behaviour[row].append(slps[place])
-            if not texts[row].push(tokens[place]):
-                staying.append(place)
+        history.append((active, torch.stack([choice.logprobs, choice.sampling_logprobs])))
+        tokens = as_ints(choice.tokens)
+        staying = [place for place, row in enumerate(active) if not texts[row].push(tokens[place])]
         if not staying or position + 1 == params.max_tokens:
             break
-        fed = choice.tokens
+        index = torch.tensor(staying + staying[:1] * (model.min_rows - len(staying)), device=device)
         if len(staying) < len(active):
-            index = torch.tensor(staying, device=device)
             rows.keep(index)
-            keys, fed = keys[index], fed[index]
+            keys = keys[index[: len(staying)]]
             active = [active[place] for place in staying]
-        logits = model.step(rows, fed[:, None])[:, -1]
-    for text in texts:
-        if text.finish_reason == "length":
-            text.finish()
-    return [
-        Completion(
-            token_ids=tuple(text.ids),
-            logprobs=tuple(logprobs[row]),
-            sampling_logprobs=tuple(behaviour[row]),
-            score_span=text.score_span(),
-            text=text.kept_text(),
-            finish_reason=text.finish_reason,
-            policy_version=version,
+        logits = model.step(rows, choice.tokens[index][:, None])[: len(staying), -1]
+    scores: list[tuple[list[float], list[float]]] = [([], []) for _ in range(k)]
+    for members, pair in history:
+        logprobs, behaviour = as_floats(pair)
+        for place, row in enumerate(members):
+            scores[row][0].append(logprobs[place])
+            scores[row][1].append(behaviour[place])
+    completions: list[Completion] = []
+    for text, (logprobs, behaviour) in zip(texts, scores, strict=True):
+        text.finish()
+        completions.append(
+            Completion(
+                token_ids=tuple(text.ids),
+                logprobs=tuple(logprobs),
+                sampling_logprobs=tuple(behaviour),
+                score_span=text.score_span(),
+                text=text.kept_text(),
+                finish_reason=text.finish_reason,
+                policy_version=version,
+            )
         )
-        for row, text in enumerate(texts)
-    ]
+    return completions
 
 
 @torch.no_grad()
@@ -101,10 +95,20 @@ def score_rows(model: SharedPrefixModel, state: PromptState, token_ids: Sequence
         logits = model.step(model.rows(state, len(token_ids)), padded[:, :-1])
         picked = logits.gather(-1, padded[:, 1:, None])[..., 0]
         parts.append(picked - torch.logsumexp(logits, dim=-1))
-    table: list[list[float]] = torch.cat(parts, dim=1).tolist()
+    table = as_floats(torch.cat(parts, dim=1))
     return [line[: len(ids)] for line, ids in zip(table, token_ids, strict=True)]
 
 
-def in_chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+def as_ints(x: Tensor) -> list[int]:
+    """A one-dimensional integer tensor as a list."""
+    return cast("list[int]", cast("Any", x).tolist())
+
+
+def as_floats(x: Tensor) -> list[list[float]]:
+    """A two-dimensional tensor as a list of rows."""
+    return cast("list[list[float]]", cast("Any", x).tolist())
+
+
+def in_chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
     """Consecutive pieces of at most `size` items."""
     return [items[i : i + size] for i in range(0, len(items), max(1, size))]

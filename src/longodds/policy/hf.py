@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from longodds.errors import UserError
-from longodds.policy.cascade import ATTENTION_NAME, register_cascade_attention
+from longodds.policy.cascade import ATTENTION_NAME
 from longodds.policy.generate import in_chunks, sample_rows, score_rows
-from longodds.policy.prefix import PromptState, SharedPrefixModel, can_share
+from longodds.policy.loading import (
+    DTYPES,
+    active_parameters,
+    check_device,
+    check_dtype,
+    check_threads,
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+    stop_token_ids,
+)
+from longodds.policy.prefix import PromptState, SharedPrefixModel
 from longodds.policy.quiet import quiet_transformers
 from longodds.policy.stopping import RowText
-from longodds.policy.threads import available_cores, choose_threads, read_load_average
 from longodds.policy.weights import adapter_digest, check_adapter_base, read_adapter_config, weights_digest
 from longodds.types import Completion, Prompt, SampleKey, SamplingParams, digest_text
 
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _CPU_BATCH_BYTES = 1 << 30
 _GPU_BATCH_BYTES = 8 << 30
 
@@ -32,8 +40,7 @@ class HFPolicy:
 
     name: the spec. version: digest of base weights and adapter. parameters: active parameters (`active_parameters`).
     base_sha256: digest of the base weights alone. adapter: directory of the adapter in use, or None. dtype: `bf16`
-    or `fp32`. shared_prefix: whether the prompt's cache is shared by the rows (else it is copied). max_rows:
-    cap of rows sampled at once, by memory.
+    or `fp32`.
     """
 
     def __init__(
@@ -56,10 +63,10 @@ class HFPolicy:
         self.name = name
         self.directory = directory
         self.adapter = adapter
-        self.device = _check_device(device)
-        self.dtype = _check_dtype(dtype, self.device)
+        self.device = check_device(device)
+        self.dtype = check_dtype(dtype, self.device)
         if self.device.type == "cpu":
-            torch.set_num_threads(_check_threads(threads))
+            torch.set_num_threads(check_threads(threads))
         self.base_sha256 = base_sha256 or weights_digest(directory)
         self.version = self.base_sha256[:16]
         if adapter is not None:
@@ -67,18 +74,25 @@ class HFPolicy:
             check_adapter_base(adapter, self.base_sha256)
             self.version = digest_text(self.base_sha256, adapter_digest(adapter))
         with quiet_transformers():
-            self.tokenizer = _load_tokenizer(directory)
-            model = _load_model(directory, _DTYPES[self.dtype])
+            self.tokenizer = load_tokenizer(directory)
+            model = load_model(directory, DTYPES[self.dtype])
             self.parameters = active_parameters(model)
             if adapter is not None:
-                model = _merge_adapter(model, adapter)
+                model = merge_adapter(model, adapter)
         model.eval().requires_grad_(False)
         self.model: Any = model.to(self.device)
-        self.shared_prefix = model.config._attn_implementation == ATTENTION_NAME
-        self._rows = SharedPrefixModel(self.model, shared=self.shared_prefix)
+        exact = self.device.type == "cpu" and self.dtype == "fp32"
+        self._rows = SharedPrefixModel(
+            self.model, shared=model.config._attn_implementation == ATTENTION_NAME, min_rows=16 if exact else 1
+        )
         self._stop_ids = stop_token_ids(self.model, self.tokenizer)
-        self._budget = batch_bytes or (_CPU_BATCH_BYTES if self.device.type == "cpu" else _GPU_BATCH_BYTES)
+        self.batch_bytes = batch_bytes or (_CPU_BATCH_BYTES if self.device.type == "cpu" else _GPU_BATCH_BYTES)
         self._last: tuple[tuple[int, ...], PromptState] | None = None
+
+    @property
+    def shared_prefix(self) -> bool:
+        """Whether the rows share the prompt's cache (else each has a copy: architectures with other kinds of state)."""
+        return self._rows.shared
 
     # --- the protocol ---------------------------------------------------------------------------
 
@@ -155,19 +169,19 @@ class HFPolicy:
         """Rows that may be sampled at once: their tails, logits and attention scores stay within the budget."""
         heads = self.model.config.get_text_config().num_attention_heads
         scores = 3 * 4 * heads * (prompt_tokens + new_tokens)
-        return max(1, self._budget // (self._tail_bytes() * new_tokens + 6 * 4 * self._vocabulary() + scores))
+        return max(1, self.batch_bytes // (self._tail_bytes() * new_tokens + 6 * 4 * self._vocabulary() + scores))
 
     def _max_scored(self, prompt_tokens: int, new_tokens: int) -> int:
         heads = self.model.config.get_text_config().num_attention_heads
         a_token = self._tail_bytes() + 3 * 4 * self._vocabulary() + 3 * 4 * heads * (prompt_tokens + new_tokens)
-        return max(1, self._budget // (a_token * new_tokens))
+        return max(1, self.batch_bytes // (a_token * new_tokens))
 
     def _tail_bytes(self) -> int:
         """Bytes of keys and values that one new token of one row takes."""
         config = self.model.config.get_text_config()
         kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return config.num_hidden_layers * 2 * kv_heads * size * _DTYPES[self.dtype].itemsize
+        return config.num_hidden_layers * 2 * kv_heads * size * DTYPES[self.dtype].itemsize
 
     def _vocabulary(self) -> int:
         return int(self.model.config.get_text_config().vocab_size)
@@ -198,97 +212,3 @@ def check_params(params: SamplingParams) -> None:
         raise UserError(f"max_tokens {params.max_tokens}: must be at least 1")
     if not 0 < params.top_p <= 1:
         raise UserError(f"top_p {params.top_p}: must be above 0 and at most 1")
-
-
-def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """End-of-sequence tokens that the generation config and the tokenizer name."""
-    named = getattr(model.generation_config, "eos_token_id", None)
-    listed = cast("list[int]", named) if isinstance(named, list) else [named]
-    return frozenset(int(t) for t in [*listed, tokenizer.eos_token_id] if t is not None)
-
-
-def active_parameters(model: Any) -> int:
-    """Parameters that take part in one token: tied ones once, experts by the share that a token is routed to."""
-    config = model.config.get_text_config()
-    experts = next(
-        (v for n in ("num_local_experts", "num_experts", "n_routed_experts") if (v := getattr(config, n, None))), None
-    )
-    used = getattr(config, "num_experts_per_tok", None)
-    share = used / experts if experts and used else 1.0
-    named = cast("list[tuple[str, torch.nn.Parameter]]", list(model.named_parameters()))
-    return round(sum(p.numel() * (share if ".experts." in name else 1.0) for name, p in named))
-
-
-# --- loading ------------------------------------------------------------------------------------
-
-
-def _check_device(device: str) -> torch.device:
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as e:
-        raise UserError(f"device '{device}': unknown; write cpu, cuda or cuda:N") from e
-    if parsed.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device '{device}': this torch sees no CUDA GPU; use cpu, or install a CUDA build of torch")
-    return parsed
-
-
-def _check_dtype(dtype: str | None, device: torch.device) -> str:
-    if dtype is None:
-        # bf16 without hardware for it is emulated and slower than fp32.
-        native = device.type == "cuda" or _cpu_has_bf16()
-        return "bf16" if native else "fp32"
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype '{dtype}': unknown; write bf16 or fp32")
-    return dtype
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def _check_threads(threads: int | None) -> int:
-    if threads is None:
-        return choose_threads(read_load_average(), available_cores())
-    if threads < 1:
-        raise UserError(f"threads {threads}: must be at least 1")
-    return threads
-
-
-def _load_tokenizer(directory: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(str(directory))
-    except (OSError, ValueError) as e:
-        raise UserError(f"{directory}: no usable tokenizer ({_first_line(e)})") from e
-
-
-def _load_model(directory: Path, dtype: torch.dtype) -> Any:
-    """The model with cascade attention where it supports it."""
-    register_cascade_attention()
-    try:
-        config = AutoConfig.from_pretrained(str(directory))
-        model = AutoModelForCausalLM.from_pretrained(
-            str(directory), config=config, dtype=dtype, attn_implementation=ATTENTION_NAME
-        )
-    except (OSError, ValueError) as e:
-        raise UserError(
-            f"{directory}: not a causal language model that transformers can load ({_first_line(e)})"
-        ) from e
-    if not can_share(model):
-        model.set_attn_implementation("sdpa")
-    return model
-
-
-def _merge_adapter(model: Any, adapter: Path) -> Any:
-    """Adds the adapter's update to the weights: a frozen policy then runs at the base model's speed."""
-    from peft import PeftModel
-
-    try:
-        return cast("Any", PeftModel.from_pretrained(model, str(adapter))).merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
-        raise UserError(f"adapter {adapter}: does not fit this model ({_first_line(e)})") from e
-
-
-def _first_line(e: BaseException) -> str:
-    lines = str(e).strip().splitlines()
-    return lines[0][:200] if lines else type(e).__name__

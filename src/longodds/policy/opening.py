@@ -65,16 +65,15 @@ def _resolve_model(spec: str, location: str) -> Path:
         return path
     if path.exists() or location.startswith(("/", ".", "~")) or location.count("/") != 1:
         raise UserError(f"policy '{spec}': {location} is not a model directory nor a hub id (owner/name)")
-    from httpx import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:
         return Path(snapshot_download(location, allow_patterns=patterns))
-    except RepositoryNotFoundError as e:
+    except (RepositoryNotFoundError, HFValidationError) as e:
         raise UserError(f"policy '{spec}': no directory {location} here and no such model on the hub") from e
-    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as e:
+    except (HfHubHTTPError, OSError) as e:
         first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
         raise InfraError(
             f"policy '{spec}': no directory {location} here and the hub could not be reached ({first[:160]}); "

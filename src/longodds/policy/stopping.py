@@ -41,30 +41,40 @@ class RowText:
     def push(self, token: int) -> bool:
         """Adds a sampled token; True when the row ends with it."""
         self.ids.append(token)
+        self.ends.append(len(self.text))
         if token in self.stop_ids:
             self.ended_by_token = True
             self._flush(final=True)
-            self.ends.append(len(self.text))
+            self.ends[-1] = len(self.text)
+            self._matched()
             return True
         self._window.append(token)
         self._flush(final=False)
-        self.ends.append(len(self.text))
         return self._matched()
 
     def finish(self) -> None:
-        """Call when the token limit ends the row: incomplete characters become text as they are."""
+        """Call at the end: if it was the token limit's, characters cut in two become text as they are."""
+        if self.finish_reason == "stop":
+            return
         self._flush(final=True)
-        if self.ends:
-            self.ends[-1] = len(self.text)
         self._matched()
 
     def _flush(self, *, final: bool) -> None:
+        """Turns the tokens that wait into text, unless their last character may still be incomplete."""
         old = self._decode(self._window[: self._known])
         new = self._decode(self._window)
-        if len(new) > len(old) and (final or not new.endswith("\ufffd")):
-            self.text += new[len(old) :]
-            self._window = self._window[self._known :]
-            self._known = len(self._window)
+        if len(new) <= len(old) or (new.endswith("\ufffd") and not final):
+            return
+        waiting = len(self._window) - self._known
+        newest = len(self.ids) - (1 if self.ended_by_token else 0)
+        for i in range(1, waiting):
+            # Bytes that turned out to be no character of their own end where their replacement sign does.
+            shared = _common_length(self._decode(self._window[: self._known + i]), new)
+            self.ends[newest - waiting + i - 1] = len(self.text) + max(0, shared - len(old))
+        self.text += new[len(old) :]
+        self.ends[newest - 1] = len(self.text)
+        self._window = self._window[self._known :]
+        self._known = len(self._window)
 
     def _matched(self) -> bool:
         match = self.stop.search(self.text) if self.stop is not None else None
@@ -87,3 +97,8 @@ class RowText:
         if self.kept == 0:
             return (0, 0)
         return (0, bisect_left(self.ends, self.kept) + 1)
+
+
+def _common_length(a: str, b: str) -> int:
+    """Length of the longest common prefix."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
