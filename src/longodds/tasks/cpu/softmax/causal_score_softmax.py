@@ -4,8 +4,8 @@ import torch
 import torch.nn as nn
 
 SCALE = 1
-HEADS = 4 * SCALE
-LENGTH = 512
+HEADS = 2 * SCALE
+LENGTH = 768
 
 
 class Model(nn.Module):
