@@ -1,3 +1,44 @@
-"""longodds: compute-optimal test-time strategies for execution-grounded code generation."""
+"""longodds: compute-optimal test-time strategies for execution-grounded code generation.
+
+    import longodds as lo
+
+    verdict = lo.evaluate("cpu/softmax_rows", Path("mine.py"))
+    outcome = lo.best_of_n("runs/a", lo.BestOfNSettings(suite="cpu", k=8, max_tasks=4))
+    comparison = lo.select("runs/a")
+
+Names are resolved on first use, so that importing longodds loads neither torch nor anything that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+# By text and not by import statements: this module is imported by rooms that must not import those above them.
+_EXPORTS = {
+    "BestOfNSettings": ("longodds.config", "BestOfNSettings"),
+    "RunDir": ("longodds.store", "RunDir"),
+    "Sample": ("longodds.types", "Sample"),
+    "Status": ("longodds.types", "Status"),
+    "Task": ("longodds.types", "Task"),
+    "Verdict": ("longodds.types", "Verdict"),
+    "UserError": ("longodds.errors", "UserError"),
+    "InfraError": ("longodds.errors", "InfraError"),
+    "best_of_n": ("longodds.strategies", "best_of_n"),
+    "evaluate": ("longodds.strategies", "evaluate_program"),
+    "load_suite": ("longodds.tasks", "load_suite"),
+    "load_task": ("longodds.tasks", "load_task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'longodds' has no attribute {name!r}")
+    module, attribute = _EXPORTS[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(["__version__", *_EXPORTS])

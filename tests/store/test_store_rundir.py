@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,12 @@ def test_no_permission(tmp_path):
     with pytest.raises(UserError, match="no permission"):
         RunDir.check(tmp_path / "a", CONFIG)
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that refuses new directories")
+def test_a_directory_that_cannot_be_made():
+    with pytest.raises(UserError, match=r"/proc/none/run: (cannot be created|no permission)"):
+        RunDir.create_or_resume("/proc/none/run", CONFIG, MANIFEST)
 
 
 def test_a_run_killed_while_it_was_created_is_begun_again(tmp_path):

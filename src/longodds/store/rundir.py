@@ -248,6 +248,10 @@ class RunDir:
     def metrics(self) -> list[dict[str, Any]]:
         return list(self._rows(METRICS, dict))
 
+    def cost(self) -> dict[str, Any]:
+        """The content of cost.json, as the last attempt left it; empty before its end."""
+        return _read_json(self.path / COST) if (self.path / COST).exists() else {}
+
     def sampled_ids(self) -> set[str]:
         return {str(row.get("sample_id")) for row in self._rows(SAMPLES, dict)}
 

