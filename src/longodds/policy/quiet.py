@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Generator[None]:
-    """Errors only and no progress bars inside the block; the settings found are put back after it."""
+    """Errors only and no progress bars inside the block; the settings found are put back after it.
+
+    Warnings that a name will go away are hushed too: they come from one library using another, and whoever runs
+    longodds can do nothing about them.
+    """
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -19,7 +24,10 @@ def quiet_transformers() -> Generator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
