@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.settings import EvaluatorSettings, device_name
-from longodds.types import Evaluator
+from longodds.evaluator.validate import TaskReport, unchanged, validate_task
 
-__all__ = ["EvaluatorSettings", "device_name", "doctor_layers", "open_evaluator"]
+__all__ = [
+    "EvaluatorSettings",
+    "TaskReport",
+    "device_name",
+    "doctor_layers",
+    "open_evaluator",
+    "unchanged",
+    "validate_task",
+]
 
 
-def open_evaluator(settings: EvaluatorSettings | None = None) -> Evaluator:
+def open_evaluator(settings: EvaluatorSettings | None = None) -> LocalEvaluator:
     """Start an evaluator. Raises UserError for settings that can't be met here, InfraError if it does not start."""
     from longodds.errors import UserError
-    from longodds.evaluator.controller import LocalEvaluator
 
     settings = settings or EvaluatorSettings()
     if settings.device != "cpu":

@@ -203,10 +203,14 @@ class Oracle:
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
                     meter.run(look - len(meter.pairs))
-                interval = self._interval(fresh)
-                if interval.low > 0 or interval.high < 0 or time.monotonic() > deadline:
+                if self._agree(fresh) or self._interval(fresh).high < 0 or time.monotonic() > deadline:
                     break
         return self._report(blank, fresh, final=True)
+
+    def _agree(self, parts: list[Pairs]) -> bool:
+        """Both clocks exclude 1 and every process pair leans the same way."""
+        leaning = all(sorted(p.d)[len(p.d) // 2] > 0 for p in parts)
+        return leaning and self._interval(parts).low > 0 and self._interval(parts, "w").low > 0
 
     def _interval(self, parts: list[Pairs], clock: str = "d") -> stats.Interval:
         each = len(parts[0])
@@ -219,11 +223,9 @@ class Oracle:
         own, wall = self._interval(parts), self._interval(parts, "w")
         low = own.low
         labels = list(blank.labels) + list(self.calibration.labels)
-        if low > 0:
-            agree = final and wall.low > 0 and all(sorted(p.d)[len(p.d) // 2] > 0 for p in parts)
-            if not agree:
-                low = min(low, 0.0, wall.low)
-                labels.append("unconfirmed")
+        if low > 0 and not (final and self._agree(parts)):
+            low = min(0.0, wall.low)
+            labels.append("unconfirmed")
         if not math.isfinite(low):
             # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.
             labels.append("few_pairs")

@@ -1,0 +1,109 @@
+"""Is a task fit to judge by? It runs, repeats, accepts itself and its gold program, and rejects trivial programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from longodds.errors import UserError
+from longodds.evaluator.controller import LocalEvaluator
+from longodds.types import Status, Task, Verdict
+
+_HELPERS = """
+
+def _each(value, change):
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_each(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _each(item, change) for key, item in value.items()}
+    return value
+
+"""
+_TRIVIAL_FORWARD = {
+    "zeros": "return _each(super().forward(*inputs), torch.zeros_like)",
+    "ones": "return _each(super().forward(*inputs), torch.ones_like)",
+    "mean": "return _each(super().forward(*inputs), lambda t: torch.full_like(t, t.double().mean().item()))",
+    "input-echo": (
+        "tensors = [x for x in inputs if isinstance(x, torch.Tensor)]\n"
+        "        def echo(t):\n"
+        "            same = [x for x in tensors if x.shape == t.shape]\n"
+        "            return same[0].to(t.dtype, copy=True) if same else torch.zeros_like(t)\n"
+        "        return _each(super().forward(*inputs), echo)"
+    ),
+    "previous-output": (
+        "out = _each(super().forward(*inputs), torch.clone)\n"
+        "        previous = getattr(self, '_previous', None)\n"
+        "        object.__setattr__(self, '_previous', out)\n"
+        "        return _each(out, torch.zeros_like) if previous is None else previous"
+    ),
+}
+
+
+def unchanged(task: Task) -> str:
+    """The reference as a candidate program: what an A/A control times."""
+    return task.reference + "\n\nclass ModelNew(Model):\n    pass\n"
+
+
+def trivial_programs(task: Task) -> dict[str, str]:
+    """Name -> program that computes nothing of the task. They must be INCORRECT."""
+    return {
+        name: f"{task.reference}\nimport torch\n{_HELPERS}\nclass ModelNew(Model):\n"
+        f"    def forward(self, *inputs):\n        {body}\n"
+        for name, body in _TRIVIAL_FORWARD.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """problems: what is wrong, empty if the task is fit; laws: input laws in use; dropped: law -> why not."""
+
+    task_id: str
+    problems: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    laws: tuple[str, ...] = ()
+    dropped: dict[str, str] | None = None
+    reference_us: float | None = None
+    gold: Verdict | None = None
+    prepare_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": self.ok, "gold": self.gold.to_json() if self.gold else None}
+
+
+def validate_task(evaluator: LocalEvaluator, task: Task, gold: str | None = None, *, timed: bool = True) -> TaskReport:
+    """Judge a task itself. `gold`: source of a program known to be right and, if `timed`, faster."""
+    try:
+        about = evaluator.describe(task)
+    except UserError as error:
+        return TaskReport(task.id, (str(error),))
+    problems = [label for label in about["labels"] if label.startswith("degenerate")]
+    own = evaluator.evaluate(task, unchanged(task), timed=timed)
+    if own.status is not Status.CORRECT:
+        problems.append(f"rejects its own reference: {own.status}: {own.message}")
+    for name, program in trivial_programs(task).items():
+        verdict = evaluator.evaluate(task, program, timed=False)
+        if verdict.status is not Status.INCORRECT:
+            problems.append(f"a program that returns {name} is {verdict.status}: {verdict.message}".rstrip(": "))
+    gold_verdict = evaluator.evaluate(task, gold, timed=timed) if gold is not None else None
+    if gold_verdict is not None:
+        if gold_verdict.status is not Status.CORRECT:
+            problems.append(f"rejects its gold program: {gold_verdict.status}: {gold_verdict.message}")
+        elif timed and not (gold_verdict.ci_low or 0.0) > 1.0:
+            low, speedup = gold_verdict.ci_low or 0.0, gold_verdict.speedup or 0.0
+            problems.append(f"the gold program is not shown to be faster: {speedup:.2f} (from {low:.2f})")
+    return TaskReport(
+        task.id,
+        tuple(problems),
+        tuple(about["labels"]),
+        tuple(about["laws"]),
+        about["dropped"],
+        own.reference_us,
+        gold_verdict,
+        about["prepare_s"],
+    )
