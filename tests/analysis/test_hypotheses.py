@@ -18,13 +18,14 @@ from longodds.analysis.hypotheses import (
     holm,
     minimum_detectable_effect,
     poisson_binomial,
+    random_choice_sums,
     shared_choice_pmf,
     sign_flip_test,
     sign_test,
     two_sided,
     wilcoxon_test,
 )
-from longodds.analysis.resampling import bootstrap_means, mean_interval
+from longodds.analysis.resampling import Bootstrap, mean_interval
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,14 +98,14 @@ def test_choice_permutation_against_all_choices():
     chosen = [0.5, 1.0, 2.0]
     sums = [sum(s) for s in itertools.product(*pools)]
     upper = np.mean([s >= sum(chosen) - 1e-9 for s in sums])
-    estimate, p = choice_permutation_test(chosen, pools)
+    estimate, p = choice_permutation_test(chosen, random_choice_sums(pools))
     assert p == pytest.approx(2 * upper, abs=0.006)
     assert estimate == pytest.approx(np.mean(chosen) - np.mean(sums) / 3, abs=0.01)
     best_of_two = [sum(max(x) for x in s) for s in itertools.product(*(itertools.combinations(x, 2) for x in pools))]
-    _, p = choice_permutation_test([0.1, 1.0, 0.3], pools, m=2)
+    _, p = choice_permutation_test([0.1, 1.0, 0.3], random_choice_sums(pools, m=2))
     lower = np.mean([s <= 1.4 + 1e-9 for s in best_of_two])
     assert p == pytest.approx(2 * lower, abs=0.01)
-    assert choice_permutation_test([], [])[1] == 1.0
+    assert choice_permutation_test([], random_choice_sums([]))[1] == 1.0
 
 
 def test_library_tests_and_effect_sizes():
@@ -137,12 +138,12 @@ def test_minimum_detectable_effect_is_where_the_power_is():
 
 def test_bootstrap_draws_whole_tasks():
     tasks = np.array([0, 0, 1, 1, 2, 2])
-    means, units = bootstrap_means([1.0, 1.0, 2.0, 2.0, 6.0, 6.0], tasks, draws=4000)
-    assert units == 3
+    bootstrap = Bootstrap(tasks, draws=4000)
+    means = bootstrap.means([1.0, 1.0, 2.0, 2.0, 6.0, 6.0])
+    assert bootstrap.units == 3
     assert set(np.round(means * 3).astype(int)) == {a + b + c for a in (1, 2, 6) for b in (1, 2, 6) for c in (1, 2, 6)}
     assert means.mean() == pytest.approx(3.0, abs=0.05)
-    _, units = bootstrap_means([1.0, 2.0, 3.0], np.zeros(3, dtype=int), draws=10)
-    assert units == 3
+    assert Bootstrap(np.zeros(3, dtype=int), draws=10).units == 3  # one task: its seeds
 
 
 def test_interval_of_a_share_that_never_varied_is_exact():

@@ -99,10 +99,13 @@ def _mean_max_with_better(v: Floats, m: int) -> Floats:
     """For each r = m..c: mean over the (m-1)-subsets A of the r-1 better-scored of max(v_r, max A); shape (c-m+1,)."""
     if m == 1:
         return v
-    out = np.empty(len(v) - m + 1)
-    for position, r in enumerate(range(m, len(v) + 1)):
+    c = len(v)
+    log_ways = log_binomial(np.arange(c), m - 2)  # the i-th smallest (from 0) is the largest of A in C(i, m-2) ways
+    log_subsets = log_binomial(np.arange(c), m - 1)
+    out = np.empty(c - m + 1)
+    for r in range(m, c + 1):
         better = np.maximum(np.sort(v[: r - 1]), v[r - 1])
-        out[position] = expected_best(better, [m - 1])[0]
+        out[r - m] = np.exp(log_ways[: r - 1] - log_subsets[r - 1]) @ better
     return out
 
 

@@ -26,24 +26,42 @@ MIN_TASKS = 10
 DRAWS = 10_000
 
 
-def bootstrap_means(values: ArrayLike, tasks: ArrayLike, *, draws: int = DRAWS, seed: int = 0) -> tuple[Floats, int]:
-    """Resampled means over cells. values: (cells,) or (cells, m); tasks: (cells,) integer labels.
+class Bootstrap:
+    """Resampled means over cells, the draws made once and used for every figure of a study.
 
-    Returns ((draws,) or (draws, m), number of units that were resampled: tasks, or seeds if there is one task).
+    tasks: (cells,) integer labels. The units that are drawn are the tasks, or the seeds if there is one task.
     """
-    v = np.asarray(values, dtype=np.float64)
-    flat = v.reshape(len(v), -1)
-    _, unit = np.unique(np.asarray(tasks), return_inverse=True)
-    count = int(unit.max()) + 1 if len(unit) else 0
-    if count == 1:
-        unit, count = np.arange(len(flat)), len(flat)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=draws).astype(np.float64)
-    sums = np.zeros((count, flat.shape[1]))
-    np.add.at(sums, unit, flat)
-    sizes = np.bincount(unit, minlength=count).astype(np.float64)
-    means = (drawn @ sums) / (drawn @ sizes)[:, None]
-    return means.reshape((draws, *v.shape[1:])), count
+
+    def __init__(self, tasks: ArrayLike, *, draws: int = DRAWS, seed: int = 0) -> None:
+        _, self._unit = np.unique(np.asarray(tasks), return_inverse=True)
+        self.units = int(self._unit.max()) + 1 if len(self._unit) else 0
+        if self.units == 1:
+            self._unit = np.arange(len(self._unit))
+            self.units = len(self._unit)
+        rng = np.random.default_rng(seed)
+        self._drawn = rng.multinomial(self.units, np.full(self.units, 1.0 / self.units), size=draws).astype(np.float64)
+        self._sizes = self._drawn @ np.bincount(self._unit, minlength=self.units)
+
+    def means(self, values: ArrayLike) -> Floats:
+        """(cells,) values -> (draws,) means."""
+        sums = np.bincount(self._unit, np.asarray(values, dtype=np.float64), self.units)
+        return (self._drawn @ sums) / self._sizes
+
+    def interval(self, values: ArrayLike, *, level: float = 0.95, share: bool = False) -> tuple[float, float] | None:
+        """Interval of the mean; None with fewer than two units to resample or a value missing (nan).
+
+        share: the values are shares in [0, 1]. If every task has the same share, 0 or 1, resampling would answer with
+        an interval of width 0; the exact (Clopper-Pearson) interval for that many tasks is given instead.
+        """
+        v = np.asarray(values, dtype=np.float64)
+        if self.units < 2 or bool(np.isnan(v).any()):
+            return None
+        if share and bool((v == v[0]).all()) and v[0] in (0.0, 1.0):
+            tail = ((1 - level) / 2) ** (1 / self.units)
+            return (0.0, 1 - tail) if v[0] == 0.0 else (tail, 1.0)
+        alpha = expanded_alpha(self.units, level)
+        low, high = np.quantile(self.means(v), [alpha, 1 - alpha])
+        return float(low), float(high)
 
 
 def expanded_alpha(units: int, level: float) -> float:
@@ -61,18 +79,7 @@ def mean_interval(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Interval of the mean over cells; None with fewer than two units to resample or a value missing (nan).
-
-    share: the values are shares in [0, 1]. If every task has the same share, 0 or 1, resampling would answer with
-    an interval of width 0; the exact (Clopper-Pearson) interval for that many tasks is given instead.
-    """
-    v = np.asarray(values, dtype=np.float64)
-    if len(v) < 2 or bool(np.isnan(v).any()):
+    """`Bootstrap(tasks).interval(values)`, for one figure alone."""
+    if np.size(values) < 2:
         return None
-    means, units = bootstrap_means(v, tasks, draws=draws, seed=seed)
-    if share and bool((v == v[0]).all()) and v[0] in (0.0, 1.0):
-        tail = ((1 - level) / 2) ** (1 / units)
-        return (0.0, 1 - tail) if v[0] == 0.0 else (tail, 1.0)
-    alpha = expanded_alpha(units, level)
-    low, high = np.quantile(means, [alpha, 1 - alpha])
-    return float(low), float(high)
+    return Bootstrap(tasks, draws=draws, seed=seed).interval(values, level=level, share=share)

@@ -1,0 +1,270 @@
+"""`select`: every strategy on finished runs, with intervals, tests and one verdict, as the document of the CLI."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from longodds.analysis.estimators import fast_flags
+from longodds.analysis.hypotheses import (
+    choice_permutation_test,
+    cohens_h,
+    holm,
+    random_choice_sums,
+    sign_flip_test,
+    sign_test,
+    wilcoxon_test,
+)
+from longodds.analysis.likelihood import likelihood_summary, monotone, spearman
+from longodds.analysis.outcomes import METRICS, NAMES, ORACLE, Outcomes, outcomes
+from longodds.analysis.pool import Pools, TaskPool, build_pools
+from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
+from longodds.analysis.scaling import scaling_curve, strategy_curves
+from longodds.analysis.verdict import Difference, choice_null, compare, verdict_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from longodds.selection import Unit
+    from longodds.types import Sample
+
+    Floats = NDArray[np.float64]
+
+QUESTION = ("surprisal", "random")
+BASELINES = {"random": 1, "random-top3": 3}
+"""The exact random strategies and how many each times."""
+
+PAIRS: tuple[tuple[str, str], ...] = (
+    QUESTION,
+    ("most-confident", "random"),
+    ("median-surprisal", "random"),
+    ("shortest", "random"),
+    ("longest", "random"),
+    ("sum-surprisal", "random"),
+    ("sum-most-confident", "random"),
+    ("surprisal-top3", "random-top3"),
+    ("confident-top3", "random-top3"),
+    ("surprisal", "most-confident"),
+    ("surprisal-top3", "confident-top3"),
+    ("surprisal", "shortest"),
+)
+
+
+def select_runs(
+    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]], *, unit: Unit = "program", seed: int = 0
+) -> dict[str, Any]:
+    """The document of `select --json` for the samples of one run, or of several by name.
+
+    unit: what is chosen among, distinct programs or samples. seed: breaks ties and drives the bootstrap; the same
+    input and seed give the same document. Shares are in [0, 1]; figures that can't be known are None.
+    Raises UserError where there is nothing judged or timings can't be compared.
+    """
+    pools = build_pools(samples, unit)
+    found = outcomes(pools, seed=seed)
+    metric = "fast_1_sig" if pools.has_intervals else "fast_1"
+    bootstrap = Bootstrap(found.task, seed=seed)
+    nulls = {name: choice_null(found, metric, m=m, seed=seed) for name, m in BASELINES.items()}
+    differences = {(a, b): compare(found, a, b, metric, bootstrap, nulls.get(b)) for a, b in PAIRS}
+    tests = _tests(found, differences, metric)
+    adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
+    n_tasks, n_cells = len(pools.tasks), len(pools.cells)
+    sizes = [sum(c.count for c in cell.candidates) for cell in pools.cells]
+    document = {
+        "runs": list(samples) if _is_mapping(samples) else [],
+        "unit": unit,
+        "seed": seed,
+        "n_tasks": n_tasks,
+        "n_cells": n_cells,
+        "n_samples": sum(sizes),
+        "k": max(sizes),
+        "verdict": verdict_document(differences[QUESTION], n_tasks=n_tasks, n_cells=n_cells),
+        "strategies": [_strategy_row(found, name, metric, bootstrap) for name in NAMES],
+        "tests": tests,
+        "answers": [
+            verdict_document(d, n_tasks=n_tasks, n_cells=n_cells, p=adjusted.get(pair))
+            for pair, d in differences.items()
+        ],
+        "scaling": scaling_curve(pools, seed=seed),
+        "selection_scaling": strategy_curves(pools, sig=pools.has_intervals, seed=seed),
+        "likelihood": _likelihood(pools),
+        "per_task": _per_task(pools, found, metric),
+        "statuses": pools.statuses,
+        "unjudged": pools.unjudged,
+        "evaluators": pools.evaluators,
+        "warnings": _warnings(pools, metric),
+    }
+    return cast("dict[str, Any]", plain(document))
+
+
+def _is_mapping(samples: object) -> bool:
+    return hasattr(samples, "keys")
+
+
+PERMUTATION = "paired permutation"
+
+
+def _strategy_row(found: Outcomes, name: str, metric: str, bootstrap: Bootstrap) -> dict[str, Any]:
+    has_choice = np.array([bool(r.keys) for r in found.rows])
+    speed, log_speed = found.of(name, "speedup")[has_choice], found.of(name, "log_speedup")[has_choice]
+    row: dict[str, Any] = {"name": name, "n": len(found.rows), "metric": metric}
+    for m in METRICS[:4]:
+        row[m] = float(found.of(name, m).mean())
+        row[f"{m}_ci"] = bootstrap.interval(found.of(name, m), share=True)
+    row["ci"] = row[f"{metric}_ci"]
+    row["sd_over_seeds"] = _sd_over_seeds(found, found.of(name, metric))
+    row["n_with_choice"] = int(has_choice.sum())
+    row["mean_speedup"] = float(speed.mean()) if len(speed) else math.nan
+    geometric = _task_means(log_speed, found.task[has_choice])
+    row["geomean_speedup"] = math.exp(float(geometric.mean())) if len(geometric) else math.nan
+    interval = bootstrap.interval(log_speed) if has_choice.all() else mean_interval(geometric, range(len(geometric)))
+    row["geomean_speedup_ci"] = interval and (math.exp(interval[0]), math.exp(interval[1]))
+    row["timed_evaluations"] = sum(r.sizes[name] for r in found.rows)
+    row["untimed_cells"] = int(np.isnan(speed).sum())
+    return row
+
+
+def _task_means(values: Floats, tasks: NDArray[np.intp]) -> Floats:
+    labels, unit = np.unique(tasks, return_inverse=True)
+    return np.bincount(unit, values, len(labels)) / np.bincount(unit, minlength=len(labels))
+
+
+def _sd_over_seeds(found: Outcomes, values: Floats) -> float:
+    """Standard deviation (n - 1) over seeds of the mean over that seed's cells; nan with one seed."""
+    seeds, unit = np.unique([r.cell.replicate for r in found.rows], return_inverse=True)
+    if len(seeds) < 2:
+        return math.nan
+    return float(np.std(np.bincount(unit, values) / np.bincount(unit), ddof=1))
+
+
+def _tests(found: Outcomes, differences: dict[tuple[str, str], Difference], metric: str) -> list[dict[str, Any]]:
+    """Every pair on the deciding share and on log-speedups; Holm's adjustment over the pairs, per metric and test."""
+    kept = [i for i, r in enumerate(found.rows) if r.keys]
+    worth = [found.rows[i].worth[METRICS.index("log_speedup")] for i in kept]
+    sums = {name: random_choice_sums(worth, m=m) for name, m in BASELINES.items()}
+    rows: list[dict[str, Any]] = []
+    for (a, b), d in differences.items():
+        rows += _share_tests(found, d, metric)
+        rows += _speed_tests(found, a, b, kept, sums.get(b))
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        families.setdefault((row["metric"], row["test"]), []).append(row)
+    for family in families.values():
+        for row, p in zip(family, holm([r["p"] for r in family]), strict=True):
+            row["p_adjusted"] = p
+    return rows
+
+
+def _share_tests(found: Outcomes, d: Difference, metric: str) -> list[dict[str, Any]]:
+    if d.reason:
+        return []
+    base = {"a": d.a, "b": d.b, "metric": metric, "effect": cohens_h(d.share_a, d.share_b), "effect_name": "Cohen's h"}
+    positive, sign_p = sign_test(found.of(d.a, metric) - found.of(d.b, metric))
+    return [
+        {**base, "test": PERMUTATION, "statistic": d.estimate, "p": d.p},
+        {**base, "test": "sign", "statistic": positive, "p": sign_p},
+    ]
+
+
+def _speed_tests(found: Outcomes, a: str, b: str, kept: list[int], random_sums: Floats | None) -> list[dict[str, Any]]:
+    """Log-speedup of the choices over cells with a correct candidate; `effect` is the ratio of geometric means."""
+    va, vb = found.of(a, "log_speedup")[kept], found.of(b, "log_speedup")[kept]
+    if not kept or bool(np.isnan(va).any() or np.isnan(vb).any()):
+        return []
+    d = va - vb
+    base = {"a": a, "b": b, "metric": "log_speedup", "effect": math.exp(float(d.mean())), "effect_name": "ratio"}
+    statistic, p = sign_flip_test(d) if random_sums is None else choice_permutation_test(va, random_sums)
+    rank_sum, rank_p = wilcoxon_test(d)
+    positive, sign_p = sign_test(d)
+    return [
+        {**base, "test": PERMUTATION, "statistic": statistic, "p": p},
+        {**base, "test": "wilcoxon", "statistic": rank_sum, "p": rank_p},
+        {**base, "test": "sign", "statistic": positive, "p": sign_p},
+    ]
+
+
+def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
+    """surprisal, speedup and length of a task's correct, timed, scored candidates over all its seeds."""
+    kept = t.correct & ~np.isnan(t.speedup) & ~np.isnan(t.surprisal)
+    values = np.stack([t.surprisal[kept], t.speedup[kept], t.n_tokens[kept]])
+    if unit == "program" and values.shape[1]:
+        _, group = np.unique(t.program[kept], return_inverse=True)
+        count = np.bincount(group)
+        values = np.stack([np.bincount(group, v) / count for v in values])
+    return values[0], values[1], values[2]
+
+
+def _likelihood(pools: Pools) -> dict[str, Any]:
+    summary = likelihood_summary([_columns(t, pools.unit) for t in pools.tasks])
+    return {**summary, "monotone": monotone(summary["profile"])}
+
+
+def _per_task(pools: Pools, found: Outcomes, metric: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for i, t in enumerate(pools.tasks):
+        mine = found.task == i
+        surprisal, speedup, _ = _columns(t, pools.unit)
+        timed = np.flatnonzero(t.correct & ~np.isnan(t.speedup))
+        best = int(timed[np.argmax(t.speedup[timed])]) if len(timed) else None
+        rows.append(
+            {
+                "task_id": t.task_id,
+                "seeds": len(np.unique(t.group)),
+                "n_samples": t.n,
+                "n_correct": int(t.correct.sum()),
+                "n_distinct": t.distinct,
+                "n_distinct_correct": len(np.unique(t.program[t.correct])),
+                "fast_1": float(fast_flags(t.correct, t.speedup).mean()),
+                "fast_1_sig": float(fast_flags(t.correct, t.ci_low).mean()) if pools.has_intervals else None,
+                "best_speedup": None if best is None else float(t.speedup[best]),
+                "best_ci_low": None if best is None else float(t.ci_low[best]),
+                "spearman": spearman(surprisal, speedup),
+                "strategies": {name: float(found.of(name, metric)[mine].mean()) for name in NAMES},
+                "speedups": {
+                    name: math.exp(float(found.of(name, "log_speedup")[mine].mean())) for name in (ORACLE, *QUESTION)
+                },
+            }
+        )
+    return rows
+
+
+def _warnings(pools: Pools, metric: str) -> list[str]:
+    said: list[str] = []
+    if len(pools.tasks) < MIN_TASKS:
+        said.append(
+            f"{len(pools.tasks)} tasks: below {MIN_TASKS} an interval over tasks can't promise its coverage; "
+            "read the intervals as rough, and no 'no difference' is claimed"
+        )
+    if metric == "fast_1":
+        said.append("some speedups have no interval: decisions use point speedups (fast_1), not fast_1_sig")
+    if pools.untimed:
+        said.append(
+            f"{pools.untimed} correct candidates were not timed: strategies that would need them have no figure"
+        )
+    if pools.without_logprobs:
+        said.append(
+            f"{pools.without_logprobs} correct candidates have no usable log-probabilities: they are passed over"
+        )
+    if pools.unjudged:
+        said.append(f"{pools.unjudged} samples have no outcome yet and are left out")
+    if len(pools.evaluators) > 1:
+        said.append(
+            f"verdicts come from {len(pools.evaluators)} evaluator settings or devices, never mixed inside a cell"
+        )
+    return said
+
+
+def plain(value: Any) -> Any:
+    """JSON-ready: tuples to lists, NumPy scalars to Python's, and nan or infinity (what can't be known) to None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in cast("list[Any]", value)]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,268 @@
+"""From numbers to one of four answers, by a rule fixed before looking, and to a sentence in plain words.
+
+better / worse: two-sided p < 0.02, paired permutation over cells. no difference: otherwise, if the 90 % interval of the
+difference lies within +-0.10 of fast_1. cannot tell: the rest. The interval is the bootstrap's over tasks, and against
+`random` at least as wide as the luck of the choices alone makes it (where every choice was fast, resampling sees none).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from longodds.analysis.hypotheses import (
+    convolve_all,
+    minimum_detectable_effect,
+    shared_choice_pmf,
+    sign_flip_test,
+    two_sided,
+)
+from longodds.analysis.length import length_adjusted
+from longodds.analysis.library import normal_quantile
+from longodds.analysis.outcomes import METRICS, best_weights
+from longodds.analysis.resampling import MIN_TASKS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from longodds.analysis.outcomes import CellOutcome, Outcomes
+    from longodds.analysis.resampling import Bootstrap
+
+    Floats = NDArray[np.float64]
+
+Answer = Literal["better", "worse", "no difference", "cannot tell"]
+
+ALPHA = 0.02
+MARGIN = 0.10
+LENGTH_SHARE = 0.5
+LENGTH_ALPHA = 0.10
+PERMUTATION_WORK = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """a minus b in the share of fast cells. ci: 90 %, ci95: 95 %, over tasks; None with one cell or values missing.
+
+    length_estimate, length_p: the difference from random candidates as long as the choices. reason: why nothing can be
+    told, if it can't be computed at all.
+    """
+
+    a: str
+    b: str
+    metric: str
+    estimate: float = math.nan
+    p: float = math.nan
+    ci: tuple[float, float] | None = None
+    ci95: tuple[float, float] | None = None
+    minimum_detectable: float | None = None
+    share_a: float = math.nan
+    share_b: float = math.nan
+    length_estimate: float | None = None
+    length_p: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceNull:
+    """What m random choices a cell would have given, the baseline of every strategy that times m.
+
+    rows: cells with a correct candidate; flags: per row, (c,) 1.0 where fast; pmf: of the number of fast cells if
+    a score said nothing; spread: standard deviation of their share; n_cells: all cells.
+    """
+
+    rows: list[CellOutcome]
+    flags: list[Floats]
+    pmf: Floats
+    spread: float
+    minimum_detectable: float | None
+    n_cells: int
+
+
+def choice_null(found: Outcomes, metric: str, *, m: int = 1, seed: int = 0) -> ChoiceNull | None:
+    """The null distribution of a fast metric; None where a correct candidate was not timed.
+
+    Exact, but for tasks whose seeds share programs: those are permuted together, by simulation.
+    """
+    rows = [r for r in found.rows if r.keys]
+    flags = [r.worth[METRICS.index(metric)] for r in rows]
+    if any(bool(np.isnan(f).any()) for f in flags):
+        return None
+    pmf = _null(rows, flags, m, seed)
+    count = np.arange(len(pmf))
+    variance = max(float(pmf @ count**2) - float(pmf @ count) ** 2, 0.0)
+    q = np.zeros(len(found.rows))
+    q[: len(flags)] = [min(1.0, float(np.sort(f) @ best_weights(len(f), min(m, len(f))))) for f in flags]
+    least = minimum_detectable_effect(q, alpha=ALPHA)
+    return ChoiceNull(rows, flags, pmf, math.sqrt(variance) / len(found.rows), least, len(found.rows))
+
+
+def _null(rows: list[CellOutcome], flags: list[Floats], m: int, seed: int) -> Floats:
+    """Distribution of the number of fast cells if the score said nothing; seeds that share programs go together."""
+    rng = np.random.default_rng(seed)
+    work = sum(len(r.keys) for r in rows)
+    permutations = min(20_000, max(1000, PERMUTATION_WORK // max(work, 1)))
+    by_task: dict[str, list[int]] = {}
+    for i, r in enumerate(rows):
+        by_task.setdefault(r.cell.task_id, []).append(i)
+    pmfs: list[Floats] = []
+    for members in by_task.values():
+        index: dict[str, int] = {}
+        positions = [np.array([index.setdefault(k, len(index)) for k in rows[i].keys], dtype=np.intp) for i in members]
+        pmfs.append(shared_choice_pmf(positions, [flags[i] for i in members], m=m, permutations=permutations, rng=rng))
+    return convolve_all(pmfs)
+
+
+def compare(
+    found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, null: ChoiceNull | None = None
+) -> Difference:
+    """a against b on a fast metric. With `null` (b is random, or random-top3) "chosen" is permuted inside each cell;
+    without (b is another strategy) the sign of each cell's difference is flipped."""
+    va, vb = found.of(a, metric), found.of(b, metric)
+    if bool(np.isnan(va).any() or np.isnan(vb).any()):
+        return Difference(a, b, metric, reason="some of the choices were not timed, or have no log-probabilities")
+    d = va - vb
+    base = Difference(
+        a,
+        b,
+        metric,
+        estimate=float(d.mean()),
+        share_a=float(va.mean()),
+        share_b=float(vb.mean()),
+        ci=bootstrap.interval(d, level=0.90),
+        ci95=bootstrap.interval(d, level=0.95),
+    )
+    if null is None:
+        return replace(base, p=sign_flip_test(d)[1])
+    length = None
+    if b == "random" and null.rows:
+        chosen = [int(r.chosen[a][0]) for r in null.rows]
+        length = length_adjusted([r.tokens for r in null.rows], null.flags, chosen, null.n_cells)
+    return replace(
+        base,
+        ci=_widened(base, base.ci, 0.90, null.spread),
+        ci95=_widened(base, base.ci95, 0.95, null.spread),
+        p=two_sided(null.pmf, round(float(va.sum()))),
+        minimum_detectable=null.minimum_detectable,
+        length_estimate=length.estimate if length else None,
+        length_p=length.p if length else None,
+    )
+
+
+def _widened(d: Difference, ci: tuple[float, float] | None, level: float, spread: float) -> tuple[float, float] | None:
+    """At least estimate +- z spread, but no further than the difference can go: from -share_b to 1 - share_b."""
+    if ci is None:
+        return None
+    half = normal_quantile(0.5 + level / 2) * spread
+    low, high = max(d.estimate - half, -d.share_b), min(d.estimate + half, 1 - d.share_b)
+    return min(ci[0], low), max(ci[1], high)
+
+
+def answer(d: Difference, *, n_tasks: int, p: float | None = None) -> Answer:
+    """The rule. p: the p-value to decide on, if not the difference's own (adjusted for several questions)."""
+    if d.reason:
+        return "cannot tell"
+    if (d.p if p is None else p) < ALPHA:
+        return "better" if d.estimate > 0 else "worse"
+    if n_tasks < MIN_TASKS or d.ci is None:
+        return "cannot tell"
+    return "no difference" if max(-d.ci[0], d.ci[1]) <= MARGIN else "cannot tell"
+
+
+def beyond_length(d: Difference, said: Answer) -> bool | None:
+    """Whether better/worse survives when "random" is as long as the choice: at least half of the difference is left, in
+    the same direction, and one-sided p < 0.05. None where nothing was claimed or no length differs."""
+    if said not in ("better", "worse") or d.length_estimate is None or d.length_p is None:
+        return None
+    kept = d.length_estimate / d.estimate if d.estimate else 0.0
+    return kept >= LENGTH_SHARE and d.length_p < LENGTH_ALPHA
+
+
+WORDS = {
+    "surprisal": "the most surprising correct program",
+    "most-confident": "the most confident correct program",
+    "median-surprisal": "the correct program of middling surprisal",
+    "random": "a random correct one",
+    "random-top3": "the fastest of three random correct ones",
+    "surprisal-top3": "the fastest of the three most surprising",
+    "confident-top3": "the fastest of the three most confident",
+    "shortest": "the shortest correct program",
+    "longest": "the longest correct program",
+    "sum-surprisal": "the correct program with the lowest total probability",
+    "sum-most-confident": "the correct program with the highest total probability",
+}
+
+
+def words(strategy: str) -> str:
+    """A strategy in plain words."""
+    return WORDS.get(strategy, strategy)
+
+
+def verdict_document(d: Difference, *, n_tasks: int, n_cells: int, p: float | None = None) -> dict[str, Any]:
+    """The `verdict` of `select --json`, with its sentence."""
+    said = answer(d, n_tasks=n_tasks, p=p)
+    beyond = beyond_length(d, said)
+    return {
+        "question": f"Is {words(d.a)} faster than the reference more often than {words(d.b)}?",
+        "answer": said,
+        "strategy": d.a,
+        "metric": d.metric,
+        "against": d.b,
+        "estimate": d.estimate,
+        "ci": d.ci,
+        "ci_level": 0.90,
+        "ci95": d.ci95,
+        "p": d.p,
+        "margin": MARGIN,
+        "minimum_detectable": d.minimum_detectable,
+        "beyond_length": beyond,
+        "length_adjusted": {"estimate": d.length_estimate, "p": d.length_p},
+        "share": d.share_a,
+        "share_against": d.share_b,
+        "n_tasks": n_tasks,
+        "n_cells": n_cells,
+        "sentence": _sentence(d, said, beyond, n_tasks, n_cells),
+    }
+
+
+def _sentence(d: Difference, said: Answer, beyond: bool | None, n_tasks: int, n_cells: int) -> str:
+    if d.reason:
+        return f"Cannot tell: {d.reason}."
+    head = {"better": "Better", "worse": "Worse", "no difference": "No difference", "cannot tell": "Cannot tell"}[said]
+    text = (
+        f"{head}: {words(d.a)} was faster than the reference in {percent(d.share_a)} of {n_cells} cells "
+        f"(task x seed), {words(d.b)} in {percent(d.share_b)}; the difference is {points(d.estimate)} points"
+    )
+    if d.ci is not None and n_tasks >= MIN_TASKS:
+        text += f" (90 % interval {points(d.ci[0])} to {points(d.ci[1])}; p = {p_text(d.p)})."
+    else:
+        text += f" (p = {p_text(d.p)}; {n_tasks} tasks are too few for an interval over tasks)."
+    if beyond is False:
+        text += " Length explains it: against random programs as long as the chosen ones little or nothing is left."
+    elif beyond is True:
+        text += " Length does not explain it."
+    if said == "cannot tell":
+        if d.minimum_detectable is None:
+            text += " With this many cells and candidates no difference could have been shown."
+        else:
+            least = points(d.minimum_detectable).lstrip("+")
+            text += f" A difference of {least} points or more would have been seen in four studies of five."
+    return text
+
+
+def percent(share: float) -> str:
+    """0.713 -> "71 %"."""
+    return f"{100 * share:.0f} %"
+
+
+def points(share: float) -> str:
+    """Percentage points with a sign and no negative zero: 0.231 -> "+23"."""
+    value = round(100 * share)
+    return f"{value:+d}" if value else "0"
+
+
+def p_text(p: float) -> str:
+    """A p-value as people write it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
