@@ -2,7 +2,7 @@
 
     import longodds as lo
 
-    verdict = lo.evaluate("cpu/softmax_rows", Path("mine.py"))
+    verdict = lo.evaluate("cpu/row_softmax_by_hand", Path("mine.py"))
     outcome = lo.best_of_n("runs/a", lo.BestOfNSettings(suite="cpu", k=8, max_tasks=4))
     comparison = lo.select("runs/a")
 
@@ -29,6 +29,7 @@ _EXPORTS = {
     "best_of_n": ("longodds.strategies", "best_of_n"),
     "evaluate": ("longodds.strategies", "evaluate_program"),
     "load_suite": ("longodds.tasks", "load_suite"),
+    "select": ("longodds.strategies.selecting", "select"),
     "load_task": ("longodds.tasks", "load_task"),
 }
 

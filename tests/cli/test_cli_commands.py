@@ -73,9 +73,8 @@ def test_tasks_list_and_show(tmp_path):
 
 
 def test_split_make(tmp_path):
-    done = longodds(
-        "split", "make", "--suite", "kernelbench:1", "--seed", "42", "--out", "s.json", "--json", cwd=tmp_path
-    )
+    make = ["split", "make", "--suite", "kernelbench:1", "--seed", "42", "--out", "s.json"]
+    done = longodds(*make, "--json", cwd=tmp_path)
     assert done.returncode == 0
     split = load_split(tmp_path / "s.json")
     assert json.loads(done.stdout) == split

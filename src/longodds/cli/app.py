@@ -27,23 +27,33 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": (
         "evaluate:evaluate",
         "Judge one program against one task: correct or not, how much faster, how sure.",
-        "longodds evaluate cpu/softmax_rows mine.py\nlongodds evaluate file:problem.py mine.py --json",
+        "longodds evaluate cpu/row_softmax_by_hand mine.py\nlongodds evaluate file:problem.py mine.py --json",
     ),
     "best-of-n": (
         "best_of_n:best_of_n",
         "Sample K programs per task, judge every one, select, report. Resumes a run that is there.",
         "longodds best-of-n runs/a --suite cpu --subset eval --max-tasks 4 --k 8 --seed 0\n"
         "longodds best-of-n runs/b --config recipes/demo.toml --temperature 1.0\n"
-        "longodds best-of-n runs/c --problem-ids softmax_rows,row_norms --time top:3:surprisal\n"
+        "longodds best-of-n runs/c --problem-ids row_softmax_by_hand,softmax_entropy_rows --time top:3:surprisal\n"
         "longodds best-of-n runs/d --config recipes/embedded_eval.toml --estimate",
+    ),
+    "select": (
+        "select:select",
+        "Compare all selection strategies on finished runs; needs no model and no GPU.",
+        "longodds select runs/a\nlongodds select runs/a runs/b --unit sample --json",
     ),
 }
 _GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
     "tasks": (
-        "The problems of a suite.",
+        "List, show and validate the problems of a suite.",
         {
             "list": ("tasks:list_tasks", "List the tasks of a suite.", "longodds tasks list cpu"),
-            "show": ("tasks:show_task", "Show one task.", "longodds tasks show cpu/softmax_rows"),
+            "show": ("tasks:show_task", "Show one task.", "longodds tasks show cpu/row_softmax_by_hand"),
+            "validate": (
+                "tasks:validate_tasks",
+                "Check that tasks are fit to judge by.",
+                "longodds tasks validate cpu --golds tests/golds\nlongodds tasks validate dir:problems --max-tasks 5",
+            ),
         },
     ),
     "split": (

@@ -31,7 +31,7 @@ def evaluate(
     Parameters
     ----------
     task
-        A task id (`cpu/softmax_rows`, `file:PATH.py`).
+        A task id (`cpu/row_softmax_by_hand`, `file:PATH.py`).
     program
         A Python module with a class ModelNew.
     device

@@ -87,8 +87,13 @@ def given(groups: Sequence[object | None]) -> dict[str, Any]:
     if "seeds" in values:
         values["seeds"] = [_whole(part) for part in values["seeds"].split(",")]
     if "problem_ids" in values:
-        values["problem_ids"] = [part.strip() for part in values["problem_ids"].split(",") if part.strip()]
+        values["problem_ids"] = names(values["problem_ids"])
     return values
+
+
+def names(text: str | None) -> list[str] | None:
+    """The parts of a comma-separated list."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _whole(text: str) -> int:

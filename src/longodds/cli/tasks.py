@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from longodds.cli.console import json_stdout, make_table, note_line, print_table, print_text, write_json
+from longodds.errors import UserError
 
 if TYPE_CHECKING:
+    from longodds.evaluator import TaskReport
     from longodds.types import Task
 
 
@@ -41,7 +46,7 @@ def show_task(task: str, /, *, json: bool = False) -> None:
     Parameters
     ----------
     task
-        A task id (cpu/softmax_rows, dir:PATH/NAME, file:PATH.py).
+        A task id (cpu/row_softmax_by_hand, dir:PATH/NAME, file:PATH.py).
     json
         One JSON document on stdout.
     """
@@ -58,3 +63,74 @@ def show_task(task: str, /, *, json: bool = False) -> None:
 
 def _summary(task: Task) -> dict[str, Any]:
     return {"task_id": task.id, "digest": task.digest, "metadata": dict(task.metadata)}
+
+
+def validate_tasks(
+    suite: str,
+    /,
+    *,
+    golds: Path | None = None,
+    subset: Literal["train", "eval"] | None = None,
+    problem_ids: str | None = None,
+    max_tasks: int | None = None,
+    timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Check that tasks are fit to judge by.
+
+    Each must run, be deterministic, accept itself and its gold program, and reject programs that return zeros, ones,
+    a mean, an input or the previous output. Exits 2, naming them, when some are not.
+
+    Parameters
+    ----------
+    suite
+        cpu, dir:PATH or file:PATH.py.
+    golds
+        Directory with NAME.py for tasks that have a program known to be right and faster.
+    subset
+        Which half of the suite's own split.
+    problem_ids
+        Names or numbers, separated by commas.
+    max_tasks
+        At most so many tasks, the first ones.
+    timed
+        Whether the gold programs must also be verified faster.
+    device
+        Where programs run: cpu or cuda.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.cli.flags import names
+    from longodds.config import TaskSettings, resolve
+    from longodds.strategies.validate import validate_suite
+
+    flags = {"suite": suite, "subset": subset, "problem_ids": names(problem_ids), "max_tasks": max_tasks}
+    settings = resolve(TaskSettings, flags=flags)
+    reports: list[TaskReport] = []
+    with json_stdout(json) as out:
+        for total, report in validate_suite(settings, golds=golds, timed=timed, device=device):
+            reports.append(report)
+            _tell(len(reports), total, report)
+        bad = [r for r in reports if not r.ok]
+        if json:
+            document = {"suite": suite, "n_tasks": len(reports), "n_ok": len(reports) - len(bad)}
+            write_json(out, {**document, "tasks": [r.to_json() for r in reports]})
+        else:
+            faster = [r for r in reports if r.gold is not None and (r.gold.ci_low or 0.0) > 1]
+            golden = sum(r.gold is not None for r in reports)
+            print_text(
+                f"{len(reports) - len(bad)} of {len(reports)} tasks are fit to judge by; "
+                f"{golden} have a gold program, {len(faster)} of them verified faster"
+            )
+    if bad:
+        shown = ", ".join(r.task_id for r in bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
+        raise UserError(f"{len(bad)} of {len(reports)} tasks are not fit to judge by: {shown}")
+
+
+def _tell(number: int, total: int, report: TaskReport) -> None:
+    what = "; ".join(report.problems) if report.problems else "ok"
+    if report.gold is not None and report.gold.speedup is not None:
+        what += f", gold {report.gold.speedup:.2f}x"
+    reference = "" if report.reference_us is None else f", reference {report.reference_us / 1000:.2f} ms"
+    note_line(f"[{number}/{total}] {report.task_id}: {what}{reference}")

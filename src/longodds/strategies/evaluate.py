@@ -31,8 +31,8 @@ def evaluate_program(
 ) -> Verdict:
     """The verdict of one program on one task.
 
-    task: a Task, or an id such as `cpu/softmax_rows` or `file:PATH.py`, at `scale`. program: the source text, or the
-    Path of a file. timed: whether a correct program is timed. timeout: seconds for import, and again for the
+    task: a Task, or an id such as `cpu/row_softmax_by_hand` or `file:PATH.py`, at `scale`. program: the source text,
+    or the Path of a file. timed: whether a correct program is timed. timeout: seconds for import, and again for the
     run. memory: bytes (None: half of the machine's). evaluator: used, and left open, instead of a new one.
     Raises UserError for an unknown task or a file that cannot be read; a bad program is a verdict, not an error.
     """

@@ -1,0 +1,29 @@
+"""Every recipe that ships resolves to settings and names tasks that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longodds.config import BestOfNSettings, resolve
+from longodds.strategies import choose_tasks
+from longodds.tasks import EVAL_ONLY_FAMILIES
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_resolves(path):
+    settings = resolve(BestOfNSettings, recipe=path)
+    tasks = choose_tasks(settings)
+    assert tasks
+    assert all(t.metadata["split"] == "eval" for t in tasks)
+
+
+def test_the_demo_covers_families_seen_in_training_and_not():
+    path = next(p for p in RECIPES if p.stem == "demo")
+    tasks = choose_tasks(resolve(BestOfNSettings, recipe=path))
+    families = [t.metadata["family"] for t in tasks]
+    assert len(tasks) == 12 == len(set(families))
+    assert 0 < sum(f in EVAL_ONLY_FAMILIES for f in families) < 6
