@@ -1,0 +1,99 @@
+# longodds: everything from a clone. `make help` lists the targets.
+#
+# One virtual environment, made with plain pip. Each step leaves a stamp when it is complete, so a second run does
+# nothing, and a run that was interrupted goes on with the step that it was in.
+
+VENV ?= .venv
+# The interpreter that makes the environment; empty: the first of python3.11, python3, ... that will do.
+PYTHON ?=
+TORCH ?= torch==2.13.0
+# Another index for torch alone, e.g. PyTorch's own index of CPU builds; empty: pip's usual one.
+TORCH_INDEX ?=
+DEMO ?= runs/demo
+PYTEST_ARGS ?=
+INSTALL_ARGS ?= $(if $(CI),--quiet)
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check --no-input $(INSTALL_ARGS)
+STAMPS := $(VENV)/.longodds
+
+.DEFAULT_GOAL := install
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install demo test lint fmt clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables: PYTHON=python3.12  VENV=.venv  TORCH=torch==2.13.0  TORCH_INDEX=URL (for torch alone: a CPU or'
+	@echo '           CUDA index)  DEMO=runs/demo  PYTEST_ARGS="-k store -x"'
+
+install: $(STAMPS)/dev ## the environment with everything: longodds, local models, tests, linters (the default)
+
+demo: $(STAMPS)/local ## a real run: a language model writes programs, they are judged and timed, a report compares choices
+	@echo 'demo: the model is a download of 93 MB, once; then about 5 minutes on 2 cores; interrupt and repeat as you like'
+	$(PY) -m longodds model fetch embedded
+	$(PY) -m longodds best-of-n $(DEMO) --config recipes/demo.toml
+	@echo
+	@echo 'The report: $(DEMO)/report.html'
+	@echo 'All ways to choose, on the same samples: $(VENV)/bin/longodds select $(DEMO)'
+
+test: $(STAMPS)/dev ## all tests that need no GPU and no network
+	@$(PY) -m longodds model fetch embedded \
+		|| echo 'test: the embedded model could not be fetched (above); tests that need it will skip and say so'
+	$(PY) -m pytest -m 'not gpu and not net' -rs --durations=10 $(PYTEST_ARGS)
+
+lint: $(STAMPS)/dev ## format, lint, types (strict where numbers are made), import rules
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright -p pyrightconfig.strict.json
+	$(VENV)/bin/lint-imports
+
+fmt: $(STAMPS)/dev ## format, and fix what can be fixed
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean: ## remove caches and build output; runs and the environment stay
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also remove the environment
+	rm -rf $(VENV)
+
+# --- the environment ------------------------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@python=; old=; \
+	for p in $(if $(PYTHON),'$(PYTHON)',python3.11 python3 python3.12 python3.13); do \
+		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+		if "$$p" -c 'import venv, ensurepip' >/dev/null 2>&1; then python=$$p; break; fi; \
+		old=$$p; \
+	done; \
+	if [ -n "$$python" ]; then :; \
+	elif [ -n "$$old" ]; then \
+		echo "make: $$old has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv) or name another with PYTHON=" >&2; exit 1; \
+	else \
+		echo 'make: needs Python 3.11 or newer$(if $(PYTHON),; $(PYTHON) is none); name it with PYTHON=' >&2; exit 1; \
+	fi; \
+	echo "make: an environment in $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv '$(VENV)'
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+# First, and alone: what comes later then finds a torch that will do, and takes no other build.
+$(STAMPS)/torch: $(STAMPS)/venv
+	@echo 'make: installing $(TORCH): 0.2 GB to download as a CPU build; a build with CUDA, which an index may prefer on'
+	@echo '      Linux, is some 3 GB and 10 minutes. For a CPU build: interrupt, then make TORCH_INDEX=<index of CPU builds>'
+	$(PIP) $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') '$(TORCH)'
+	@touch $@
+
+$(STAMPS)/local: $(STAMPS)/torch pyproject.toml
+	@echo 'make: installing longodds and its libraries: 0.2 GB to download, 1 to 3 minutes'
+	$(PIP) -e '.[local]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/local
+	@echo 'make: installing test and lint tools: 0.1 GB to download, a minute'
+	$(PIP) -e '.[dev]'
+	@touch $@
