@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import save_llama
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
 from longodds.errors import InfraError, UserError
@@ -255,20 +256,42 @@ def test_an_adapter_of_another_base_is_refused(tiny_dir: Path, tmp_path: Path) -
     assert str(adapter) in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["missing", "no config", "no weights", "bad json", "bad record", "other shapes"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "missing",
+        "no config",
+        "no weights",
+        "bad json",
+        "bad record",
+        "other shapes",
+        "a tensor less",
+        "a tensor more",
+        "cut short",
+    ],
+)
 def test_adapters_that_do_not_fit(tiny_dir: Path, tmp_path: Path, damage: str) -> None:
     adapter = make_adapter(tiny_dir, tmp_path / "adapter")
-    config = adapter / "adapter_config.json"
+    config, weights = adapter / "adapter_config.json", adapter / "adapter_model.safetensors"
     if damage == "missing":
         adapter = tmp_path / "nowhere"
     elif damage == "no config":
         config.unlink()
     elif damage == "no weights":
-        (adapter / "adapter_model.safetensors").unlink()
+        weights.unlink()
     elif damage == "bad json":
         config.write_text("{")
     elif damage == "bad record":
         (adapter / "longodds_adapter.json").write_text("[")
+    elif damage.startswith("a tensor"):
+        tensors = load_file(weights)
+        name = next(iter(tensors))
+        tensors = (
+            tensors | {name.replace("layers.0", "layers.7"): tensors[name].clone()} if "more" in damage else tensors
+        )
+        save_file({k: v for k, v in tensors.items() if k != name or "more" in damage}, weights)
+    elif damage == "cut short":
+        weights.write_bytes(weights.read_bytes()[:-100])
     else:
         config.write_text(json.dumps({**json.loads(config.read_text()), "r": 2}))
     with pytest.raises(UserError) as caught:

@@ -137,4 +137,5 @@ def _token_bytes(tokenizer: Any, token_id: int) -> bytes:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [b for b in range(256) if b not in printable]
     stand_in = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-    return bytes(stand_in[c] for c in tokenizer.convert_ids_to_tokens(token_id))
+    text: str = tokenizer.convert_ids_to_tokens(token_id)
+    return b"".join(bytes([stand_in[c]]) if c in stand_in else c.encode() for c in text)

@@ -85,7 +85,7 @@ class HFPolicy:
         self._rows = SharedPrefixModel(
             self.model, shared=model.config._attn_implementation == ATTENTION_NAME, min_rows=16 if exact else 1
         )
-        self._stop_ids = stop_token_ids(self.model, self.tokenizer)
+        self.stop_ids = stop_token_ids(self.model, self.tokenizer)
         self.batch_bytes = batch_bytes or (_CPU_BATCH_BYTES if self.device.type == "cpu" else _GPU_BATCH_BYTES)
         self._last: tuple[tuple[int, ...], PromptState] | None = None
 
@@ -127,7 +127,7 @@ class HFPolicy:
         state = self._read(ids)
 
         def new_row() -> RowText:
-            return RowText(self.tokenizer, ids, self._stop_ids, pattern)
+            return RowText(self.tokenizer, ids, self.stop_ids, pattern)
 
         done: list[Completion] = []
         for indices in in_chunks(key.indices, self.max_rows(len(ids), params.max_tokens)):

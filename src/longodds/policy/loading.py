@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import peft
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from longodds.errors import UserError
 from longodds.policy.cascade import ATTENTION_NAME, register_cascade_attention
@@ -86,10 +87,24 @@ def load_model(directory: Path, dtype: torch.dtype) -> Any:
 
 
 def merge_adapter(model: Any, adapter: Path) -> Any:
-    """Adds an adapter's update to the weights: a frozen policy then runs at the base model's speed."""
+    """Adds a LoRA adapter's update to the weights: a frozen policy then runs at the base model's speed.
+
+    Raises UserError unless the adapter's tensors are exactly those that its config asks for on this model; peft alone
+    would leave what is missing at its initial value, and drop what it has no place for, in silence.
+    """
     try:
-        return _peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        config = _peft.PeftConfig.from_pretrained(str(adapter))
+        if config.peft_type != _peft.PeftType.LORA:
+            raise ValueError(f"it is a {config.peft_type} adapter, only LORA is supported")
+        config.inference_mode = True
+        lora = _peft.PeftModel(model, config)
+        loaded = lora.load_adapter(str(adapter), "default")
+        if loaded.missing_keys or loaded.unexpected_keys:
+            first = (loaded.missing_keys or loaded.unexpected_keys)[0]
+            what = "has no tensor" if loaded.missing_keys else "has a tensor without a place"
+            raise ValueError(f"it {what}: {first}")
+        return lora.merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as e:
         raise UserError(f"adapter {adapter}: does not fit this model ({_first_line(e)})") from e
 
 
