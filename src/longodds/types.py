@@ -160,6 +160,14 @@ class Verdict:
     evaluator: str = ""
     message: str = ""
     seconds: float = 0.0  # wall-clock seconds that reaching this verdict took
+    # (m, lower bound of the speedup at the level of 1 % divided by m): for claims about the best of m programs.
+    family_low: tuple[tuple[int, float], ...] = ()
+
+    def low_for(self, programs: int) -> float | None:
+        """Lower bound of the speedup that stays valid when it is one of `programs` distinct ones (Bonferroni)."""
+        if programs <= 1:
+            return self.ci_low
+        return next((low for m, low in self.family_low if m >= programs), None)
 
     @property
     def correct(self) -> bool:
@@ -180,6 +188,7 @@ class Verdict:
         kept = {k: v for k, v in row.items() if k in known}
         kept["status"] = Status(kept["status"])
         kept["labels"] = tuple(kept.get("labels") or ())
+        kept["family_low"] = tuple((int(m), float(low)) for m, low in kept.get("family_low") or ())
         return Verdict(**kept)
 
 
@@ -277,7 +286,9 @@ class Evaluator(Protocol):
 
     def evaluate(self, task: Task, program: str, *, timed: bool = True) -> Verdict: ...
 
-    def evaluate_many(self, task: Task, programs: Sequence[str], *, timed: bool = True) -> Iterator[tuple[int, Verdict]]:
+    def evaluate_many(
+        self, task: Task, programs: Sequence[str], *, timed: bool = True
+    ) -> Iterator[tuple[int, Verdict]]:
         """Yields (position, verdict) as each is known; equal programs are run once."""
         ...
 

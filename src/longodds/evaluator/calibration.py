@@ -9,6 +9,8 @@ from pathlib import Path
 from longodds.errors import UserError
 from longodds.evaluator.stats import DEFAULT_SPREAD
 
+_LEAST_SPREAD = 0.001  # an estimate of zero is luck: some spread between processes is always there
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -27,4 +29,4 @@ class Calibration:
             spread = float(document["between_process_sd"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: not a calibration file ({error}); make one with `longodds calibrate`") from None
-        return Calibration(max(spread, 0.0))
+        return Calibration(max(spread, _LEAST_SPREAD))

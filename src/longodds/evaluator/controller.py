@@ -157,6 +157,12 @@ class LocalEvaluator:
         """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare."""
         return self._ask({"do": "describe", "task": _task(task)})["problem"]
 
+    def process_pair(self, task: Task, program: str, *, process: int, count: int) -> dict[str, list[float]]:
+        """Raw timings of one fresh process pair on fork server `process`: log ratios `d` (child's timer) and `w`
+        (oracle's clock), `reference_us`. For calibration and experiments; raises UserError, InfraError."""
+        request = {"do": "pairs", "task": _task(task), "program": program, "process": process, "count": count}
+        return self._ask(request)["pairs"]
+
     def close(self) -> None:
         self._stop()
 

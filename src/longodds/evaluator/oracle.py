@@ -122,6 +122,9 @@ class Oracle:
 
     def problem(self, task: Task) -> Problem:
         """The task's state, made on first use. Raises UserError when the task can't be judged."""
+        for digest, other in self.problems.items():
+            if digest != task.digest:
+                other.release()
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
@@ -212,11 +215,29 @@ class Oracle:
         leaning = all(sorted(p.d)[len(p.d) // 2] > 0 for p in parts)
         return leaning and self._interval(parts).low > 0 and self._interval(parts, "w").low > 0
 
-    def _interval(self, parts: list[Pairs], clock: str = "d") -> stats.Interval:
-        each = len(parts[0])
-        level = stats.look_level(each, self.settings.max_pairs)
+    def _interval(self, parts: list[Pairs], clock: str = "d", family: int = 1) -> stats.Interval:
+        total = stats.LEVEL / family
+        level = stats.look_level(len(parts[0]), self.settings.max_pairs, total)
         pooled = [x for part in parts for x in getattr(part, clock)]
-        return stats.median_interval(pooled, level).widened(stats.widening(self.calibration.spread, len(parts)))
+        return stats.median_interval(pooled, level).widened(stats.widening(self.calibration.spread, len(parts), total))
+
+    def process_pair(self, task: Task, program: str, number: int, count: int) -> Pairs:
+        """Timings of one fresh process pair, nothing decided: what calibration is made of.
+
+        Raises UserError, InfraError, and Judged when the program fails.
+        """
+        problem = self.problem(task)
+        side = self._trusted(problem, number)
+        try:
+            with self._child(problem, program, "ModelNew", number) as child, judged(child):
+                self._ready(child)
+                candidate = Side(child, problem, trusted=False)
+                meter = Meter(problem, side, candidate, self.rng, self.settings.run_timeout_s)
+                meter.warm()
+                meter.run(count)
+        finally:
+            side.child.close()
+        return meter.pairs
 
     def _report(self, blank: Verdict, parts: list[Pairs], *, final: bool) -> Verdict:
         """The verdict's numbers. Faster is granted only if every clock and every process pair says so."""
@@ -229,6 +250,7 @@ class Oracle:
         if not math.isfinite(low):
             # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.
             labels.append("few_pairs")
+        lows = [(m, min(low, self._interval(parts, family=m).low)) for m in stats.FAMILIES]
         reference = [x for p in parts for x in p.reference_us]
         candidate = [x for p in parts for x in p.candidate_us]
         return replace(
@@ -241,6 +263,7 @@ class Oracle:
             reference_us=sorted(reference)[len(reference) // 2],
             runtime_us=sorted(candidate)[len(candidate) // 2],
             labels=tuple(labels),
+            family_low=tuple((m, math.exp(x)) for m, x in lows if math.isfinite(x)),
         )
 
     def _forget_references(self) -> None:
@@ -339,31 +362,40 @@ def main() -> None:
     answer({"ready": oracle.digest, "isolation": oracle.isolation})
     try:
         for line in source:
-            request = json.loads(line)
-            task = Task(**request["task"])
             try:
-                if request["do"] == "judge":
-                    answer({"verdict": oracle.judge(task, request["program"], timed=request["timed"]).to_json()})
-                else:
-                    problem = oracle.problem(task)
-                    answer(
-                        {
-                            "problem": {
-                                "labels": problem.labels,
-                                "dropped": problem.dropped,
-                                "laws": sorted(problem.tolerances),
-                                "prepare_s": problem.prepare_s,
-                                "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
-                                "weights": len(problem.config["weights"]),
-                            }
-                        }
-                    )
+                answer(respond(oracle, json.loads(line)))
             except UserError as error:
                 answer({"user_error": str(error)})
             except InfraError as error:
                 answer({"infra_error": str(error)})
     finally:
         oracle.close()
+
+
+def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer one request of the controller. Raises UserError and InfraError."""
+    task = Task(**request["task"])
+    match request["do"]:
+        case "judge":
+            return {"verdict": oracle.judge(task, request["program"], timed=request["timed"]).to_json()}
+        case "pairs":
+            try:
+                pairs = oracle.process_pair(task, request["program"], request["process"], request["count"])
+            except Judged as reached:
+                raise UserError(f"{task.id}: {reached.status}: {clean(reached.message)}") from None
+            return {"pairs": {"d": pairs.d, "w": pairs.w, "reference_us": pairs.reference_us}}
+        case _:
+            problem = oracle.problem(task)
+            return {
+                "problem": {
+                    "labels": problem.labels,
+                    "dropped": problem.dropped,
+                    "laws": sorted(problem.tolerances),
+                    "prepare_s": problem.prepare_s,
+                    "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
+                    "weights": len(problem.config["weights"]),
+                }
+            }
 
 
 if __name__ == "__main__":

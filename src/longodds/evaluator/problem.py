@@ -23,7 +23,7 @@ PEAK_MULTIPLE, RMS_MULTIPLE = 24.0, 12.0
 _TIGHTEST = 3.0
 _BASE_DRAWS = 2
 _YARDSTICK_S = 2.0
-_BANK_BYTES = 256 << 20
+_BANK_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +241,10 @@ class Problem:
         if number == len(self._bank) and (number + 1) * self.input_bytes <= _BANK_BYTES:
             self._bank.append(block)
         return block
+
+    def release(self) -> None:
+        """Forget the kept contents; they are drawn again, equal, when the task comes back."""
+        self._bank.clear()
 
     @property
     def names(self) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import norm
 
 LEVEL = 0.01  # two-sided error of the whole procedure
 PROCESS_PAIRS = 2  # fresh process pairs that a `faster` verdict rests on
@@ -22,7 +23,7 @@ LOOKS = (8, 16, 32, 64)
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.01, "cuda": 0.003}
-_Z = 2.5758293035489004  # 99.5 % point of the normal distribution
+FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound valid for the best of so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,25 @@ def median_interval(d: Sequence[float], level: float) -> Interval:
     return Interval(low, float(np.median(x)), high, n)
 
 
-def look_level(look: int, last: int) -> float:
-    """The error to spend at a look of the schedule that ends at `last` pairs."""
+def look_level(look: int, last: int, total: float = LEVEL) -> float:
+    """The error to spend at a look of the schedule that ends at `last` pairs, of `total` for the whole schedule."""
     shares = {n: s for n, s in _SHARE.items() if n <= last}
-    return LEVEL * shares[look] / sum(shares.values()) if look in shares else LEVEL
+    return total * shares[look] / sum(shares.values()) if look in shares else total
 
 
-def widening(spread: float, processes: int) -> float:
+def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     """Half-width to add for what each of `processes` process pairs fixed (sd `spread` of the log speedup)."""
-    return _Z * spread / math.sqrt(max(processes, 1))
+    return float(norm.isf(total / 2)) * spread / math.sqrt(max(processes, 1))
+
+
+def between_process_sd(groups: Sequence[Sequence[float]]) -> float:
+    """Spread between process pairs of one unchanged program, what repetition inside a process can't average out.
+
+    groups: log ratios of one process pair each. Method of moments: the variance of the groups' medians less what
+    the scatter inside the groups explains (variance of a median: pi/2 s^2 / n for normal noise); 0 if nothing is left.
+    """
+    medians = np.array([np.median(g) for g in groups])
+    inside = [
+        math.pi / 2 * (1.4826 * np.median(np.abs(g - np.median(g)))) ** 2 / len(g) for g in map(np.asarray, groups)
+    ]
+    return math.sqrt(max(0.0, float(np.mean(medians**2)) - float(np.mean(inside))))

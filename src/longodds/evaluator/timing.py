@@ -22,8 +22,8 @@ from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.problem import Draw, Problem
 
 _PAIR_NS = 2_000_000
-_CHECKED_SHARE = 0.25
-_DECOY_SHARE = 0.25
+_CHECKED_SHARE = 0.2
+_DECOY_SHARE = 0.1
 # Waking up, reading a frame and answering it costs some tens of microseconds of CPU outside the timed interval.
 _TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
 _SLACK_NS = 400_000
