@@ -236,9 +236,9 @@ def _sentence(d: Difference, said: Answer, beyond: bool | None, n_tasks: int, n_
         f"(task x seed), {words(d.b)} in {percent(d.share_b)}; the difference is {points(d.estimate)} points"
     )
     if d.ci is not None and n_tasks >= MIN_TASKS:
-        text += f" (90 % interval {points(d.ci[0])} to {points(d.ci[1])}; p = {p_text(d.p)})."
+        text += f" (90 % interval {points(d.ci[0])} to {points(d.ci[1])}; p {p_text(d.p)})."
     else:
-        text += f" (p = {p_text(d.p)}; {n_tasks} tasks are too few for an interval over tasks)."
+        text += f" (p {p_text(d.p)}; {n_tasks} tasks are too few for an interval over tasks)."
     if beyond is False:
         text += " Length explains it: against random programs as long as the chosen ones little or nothing is left."
     elif beyond is True:
@@ -264,5 +264,5 @@ def points(share: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value as people write it."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    """A p-value as people write it after the letter: "< 0.001", "= 0.034"."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"

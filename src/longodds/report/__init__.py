@@ -1,1 +1,6 @@
-"""report."""
+"""Figures and one self-contained HTML page; a rich table for the terminal."""
+
+from longodds.report.page import write_report
+from longodds.report.terminal import render_table, render_tasks
+
+__all__ = ["render_table", "render_tasks", "write_report"]

@@ -1,0 +1,363 @@
+"""The figures of a report, drawn with matplotlib's object interface (no pyplot, no global state).
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; series differ in marker or dash as well. In the page
+the colours become CSS variables and ink becomes `currentColor`, so that the same drawing is read in dark mode.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GRID = "#1b1f24", "#d9dce1"
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#7f858d"
+CSS_COLOURS = {
+    INK: "currentColor",
+    GRID: "var(--grid)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    RED: "var(--red)",
+    PURPLE: "var(--purple)",
+    GREY: "var(--grey)",
+}
+STATUS_COLOURS = {
+    "correct": GREEN,
+    "incorrect": ORANGE,
+    "compile_error": PURPLE,
+    "runtime_error": BLUE,
+    "timeout": GREY,
+    "rejected": RED,
+    "infra_error": INK,
+}
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "longodds",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+MAX_PANELS = 24
+MAX_POINTS = 120
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches. Call inside `matplotlib.rc_context(STYLE)`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def build_figures(result: dict[str, Any], points: dict[str, list[dict[str, Any]]]) -> dict[str, Figure]:
+    """Figures by name from the document of `select`. points: per task, its programs as the candidate browser has them.
+
+    A figure that would show nothing is left out.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        made = {
+            "selection": selection_bars(result),
+            "scaling": scaling_curve(result),
+            "best-speedup": best_speedup(result),
+            "strategies-by-k": strategies_by_k(result),
+            "profile": surprisal_profile(result),
+            "scatter": surprisal_against_speedup(result, points),
+            "statuses": status_counts(result, points),
+        }
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _percent_axis(axis: Any) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _log2_axis(ax: Axes, ks: Sequence[int]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(list(ks), [str(k) for k in ks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("K, samples per task")
+
+
+def selection_bars(result: dict[str, Any]) -> Figure | None:
+    """Share of cells whose choice is fast, by strategy, with 95 % intervals; grouped by timings per cell."""
+    metric = result["verdict"]["metric"]
+    rows = [s for s in result["strategies"] if s[metric] is not None and not s["name"].startswith("sum-")]
+    if not rows:
+        return None
+    groups = {"oracle": 0, "random-top3": 1, "surprisal-top3": 1, "confident-top3": 1}
+    rows.sort(key=lambda s: (groups.get(s["name"], 2), -s[metric]))
+    rows.reverse()
+    figure = new_figure(6.4, 0.32 * len(rows) + 0.8)
+    ax = figure.add_subplot()
+    for y, s in enumerate(rows):
+        base = s["name"].startswith("random")
+        colour = GREY if base or s["name"] == "oracle" else BLUE if "surprisal" in s["name"] else ORANGE
+        ax.barh(y, s[metric], height=0.66, color=colour, alpha=0.9, hatch="///" if base else None, edgecolor=GRID)
+        if s["ci"] is not None:
+            low, high = s["ci"]
+            ax.plot([low, high], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt")
+            ax.plot([low, high], [y, y], "|", color=INK, markersize=7)
+    baseline = next((s[metric] for s in rows if s["name"] == "random"), None)
+    if baseline is not None:
+        ax.axvline(baseline, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+    ax.set_yticks(range(len(rows)), [s["name"] for s in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(0, 1.0)
+    ax.grid(axis="x")
+    _percent_axis(ax.xaxis)
+    ax.set_xlabel(f"cells whose choice is fast ({metric})")
+    return figure
+
+
+def scaling_curve(result: dict[str, Any]) -> Figure | None:
+    """any-of-K on a log2 axis: decided on intervals (solid) and on points (dashed), with bands over tasks."""
+    rows = result["scaling"]
+    if not rows or rows[0]["any_of_k"] is None:
+        return None
+    figure = new_figure(6.4, 3.4)
+    ax = figure.add_subplot()
+    ks = [r["k"] for r in rows]
+    series = (("any_of_k_sig", BLUE, "-", "o", "verified faster"), ("any_of_k", ORANGE, "--", "s", "point speedup > 1"))
+    for name, colour, dash, marker, label in series:
+        if rows[0][name] is None:
+            continue
+        ax.plot(ks, [r[name] for r in rows], dash, color=colour, marker=marker, markersize=4.5, label=label)
+        if all(r[f"{name}_ci"] for r in rows):
+            low, high = zip(*(r[f"{name}_ci"] for r in rows), strict=True)
+            ax.fill_between(ks, low, high, color=colour, alpha=0.16, linewidth=0)
+    _log2_axis(ax, ks)
+    ax.set_ylim(0, 1.02)
+    ax.grid()
+    _percent_axis(ax.yaxis)
+    ax.set_ylabel("tasks with a faster program")
+    ax.legend(loc="lower right")
+    return figure
+
+
+def strategies_by_k(result: dict[str, Any]) -> Figure | None:
+    """Share of fast choices by K: one timing (solid) and three (dashed)."""
+    rows = result["selection_scaling"]
+    if not rows:
+        return None
+    figure = new_figure(6.4, 3.4)
+    ax = figure.add_subplot()
+    ks = [r["k"] for r in rows]
+    series = (
+        ("surprisal", BLUE, "-", "o"),
+        ("most-confident", ORANGE, "-", "s"),
+        ("random", GREY, "-", "x"),
+        ("surprisal-top3", BLUE, "--", "o"),
+        ("confident-top3", ORANGE, "--", "s"),
+        ("random-top3", GREY, "--", "x"),
+    )
+    for name, colour, dash, marker in series:
+        ax.plot(ks, [r[name] for r in rows], dash, color=colour, marker=marker, markersize=4.5, label=name)
+    _log2_axis(ax, ks)
+    ax.set_ylim(0, 1.02)
+    ax.grid()
+    _percent_axis(ax.yaxis)
+    ax.set_ylabel("choices that are fast")
+    ax.legend(ncols=2, fontsize=9)
+    return figure
+
+
+def surprisal_profile(result: dict[str, Any]) -> Figure | None:
+    """Share of fast candidates in each quarter of within-task surprisal, with 95 % intervals."""
+    rows = result["likelihood"]["profile"]
+    if not rows:
+        return None
+    figure = new_figure(6.4, 2.9)
+    ax = figure.add_subplot()
+    x = [r["quantile"] for r in rows]
+    ax.plot(x, [r["fast_1"] for r in rows], "-o", color=BLUE)
+    for r in rows:
+        if r["ci"]:
+            ax.plot([r["quantile"]] * 2, r["ci"], color=BLUE, linewidth=1.4)
+            ax.plot([r["quantile"]] * 2, r["ci"], "_", color=BLUE, markersize=9)
+    labels = {1: "lowest quarter\n(confident)", len(x): "highest quarter\n(surprising)"}
+    ax.set_xticks(x, [labels.get(i, f"quarter {i}") for i in x])
+    ax.set_xlim(0.6, len(x) + 0.4)
+    ax.set_ylim(0, 1.02)
+    ax.grid(axis="y")
+    _percent_axis(ax.yaxis)
+    ax.set_ylabel("correct candidates\nfaster than the reference")
+    return figure
+
+
+def surprisal_against_speedup(result: dict[str, Any], points: dict[str, list[dict[str, Any]]]) -> Figure | None:
+    """One panel per task (the first 24 with at least two timed programs): surprisal against speedup."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    panels: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for row in result["per_task"]:
+        timed = [p for p in points.get(row["task_id"], []) if p["v"] is not None and p["s"] is not None]
+        if len(timed) >= 2:
+            panels.append((row, timed[:: max(1, len(timed) // MAX_POINTS)]))
+    panels = panels[:MAX_PANELS]
+    if not panels:
+        return None
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = new_figure(2.5 * columns, 2.0 * lines + 0.3)
+    for i, (row, timed) in enumerate(panels):
+        ax = figure.add_subplot(lines, columns, i + 1)
+        for fast, marker, colour in ((True, "o", BLUE), (False, "x", ORANGE)):
+            chosen = [p for p in timed if (p["v"] > 1) == fast]
+            ax.plot([p["s"] for p in chosen], [p["v"] for p in chosen], marker, color=colour, markersize=4, alpha=0.85)
+        ax.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ax.set_yscale("log", base=2)
+        ticks = _speedup_ticks([p["v"] for p in timed])
+        ax.set_yticks(ticks, [f"{t:g}x" for t in ticks])
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.grid()
+        name = row["task_id"].split("/", 1)[-1]
+        rho = "" if row["spearman"] is None else f"\nrank correlation {row['spearman']:+.2f}"
+        ax.set_title((name if len(name) < 28 else name[:26] + "…") + rho, fontsize=8, parse_math=False)
+        ax.tick_params(labelsize=8)
+    figure.supxlabel("surprisal (nats per token)", fontsize=9)
+    figure.supylabel("speedup (log scale)", fontsize=9)
+    return figure
+
+
+def _speedup_ticks(speedups: list[float]) -> list[float]:
+    """1 and a few round speedups on both sides of it that the data reach."""
+    low, high = min(*speedups, 0.9), max(*speedups, 1.1)
+    for steps in (
+        (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2),
+        (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 4),
+        (0.1, 0.25, 0.5, 1, 2, 4, 8),
+        (0.01, 0.1, 1, 10, 100),
+    ):
+        inside = [t for t in steps if low <= t <= high]
+        if steps[0] <= low * 1.01 and high <= steps[-1] * 1.01 and len(inside) <= 5:
+            return inside
+    return [t for t in (0.001, 0.01, 0.1, 1, 10, 100, 1000) if low <= t <= high]
+
+
+def best_speedup(result: dict[str, Any]) -> Figure | None:
+    """Expected best speedup of K on a log2 axis, geometric mean over tasks, with the band over tasks."""
+    rows = result["scaling"]
+    if not rows or rows[0]["expected_best_speedup"] is None:
+        return None
+    figure = new_figure(6.4, 3.4)
+    ax = figure.add_subplot()
+    ks = [r["k"] for r in rows]
+    ax.plot(ks, [r["expected_best_speedup"] for r in rows], "-o", color=GREEN, markersize=4.5)
+    if all(r["expected_best_speedup_ci"] for r in rows):
+        low, high = zip(*(r["expected_best_speedup_ci"] for r in rows), strict=True)
+        ax.fill_between(ks, low, high, color=GREEN, alpha=0.16, linewidth=0)
+    _log2_axis(ax, ks)
+    ax.yaxis.set_major_formatter("{x:g}x")
+    ax.grid()
+    ax.set_ylabel("expected best speedup")
+    return figure
+
+
+def status_counts(result: dict[str, Any], points: dict[str, list[dict[str, Any]]]) -> Figure | None:
+    """What became of the samples of each task (the 30 with the fewest correct, if there are more)."""
+    tasks = sorted(result["per_task"], key=lambda r: r["n_correct"] / max(r["n_samples"], 1))[:30]
+    if not tasks:
+        return None
+    figure = new_figure(6.4, 0.24 * len(tasks) + 1.1)
+    ax = figure.add_subplot()
+    counts = [_counts(points.get(t["task_id"], [])) for t in tasks]
+    left = [0.0] * len(tasks)
+    for status, colour in STATUS_COLOURS.items():
+        shares = [c.get(status, 0) / max(sum(c.values()), 1) for c in counts]
+        if any(shares):
+            label = status.replace("_", " ")
+            ax.barh(range(len(tasks)), shares, left=left, height=0.7, color=colour, label=label, edgecolor=GRID)
+            left = [a + b for a, b in zip(left, shares, strict=True)]
+    names = [t["task_id"].split("/", 1)[-1] for t in tasks]
+    ax.set_yticks(range(len(tasks)), [n if len(n) < 34 else n[:32] + "…" for n in names], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(0, 1)
+    _percent_axis(ax.xaxis)
+    ax.set_xlabel("samples")
+    figure.legend(
+        loc="outside upper center", ncols=len(ax.containers), fontsize=8.5, handlelength=1.2, columnspacing=1.2
+    )
+    return figure
+
+
+def _counts(programs: list[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for p in programs:
+        counts[p["st"]] = counts.get(p["st"], 0) + p["c"]
+    return counts
+
+
+def to_svg(figure: Figure) -> str:
+    """A standalone SVG document, the same bytes for the same figure."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def inline_svg(svg: str, name: str, label: str) -> str:
+    """The SVG as an element of the page: no prolog or metadata, ids of its own, page colours and fonts.
+
+    label: escaped by the caller. Its style sheet would apply to the whole page, so it becomes a class.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.S)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r'(xlink:href="|href="|url\()#', rf"\1#{name}-", body)
+    for hexadecimal, css in CSS_COLOURS.items():
+        body = body.replace(hexadecimal, css)
+    body = re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font-size: \1", body)
+    head, rest = body.split(">", 1)
+    box = re.search(r'viewBox="[^"]+"', head)
+    width = re.search(r'width="([0-9.]+)pt"', head)
+    size = f' style="max-width: {float(width.group(1)) * 1.25:.0f}px"' if width else ""
+    xlink = ' xmlns:xlink="http://www.w3.org/1999/xlink"' if "xlink:" in rest else ""
+    return f'<svg class="figure" role="img" aria-label="{label}" {box.group() if box else ""}{xlink}{size}>{rest}'
+
+
+def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Each figure as SVG and PDF in `folder`, which is made if need be."""
+    import matplotlib
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for name, figure in figures.items():
+        svg = folder / f"{name}.svg"
+        svg.write_text(to_svg(figure), encoding="utf-8")
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        paths += [svg, folder / f"{name}.pdf"]
+    return paths

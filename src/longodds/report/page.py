@@ -1,0 +1,263 @@
+"""Writes the report: one self-contained HTML page. It computes nothing of its own; the numbers are `analysis`'."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import longodds
+from longodds.analysis import select_runs
+from longodds.errors import UserError
+from longodds.report.browser import browser_data, programs_of
+from longodds.report.figures import build_figures, inline_svg, save_figures, to_svg
+from longodds.report.text import (
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    times,
+    times_interval,
+    visible,
+    visible_values,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from longodds.types import Sample, Task
+
+LABELS = {
+    "selection": "Bars: share of cells whose choice is fast, by strategy",
+    "scaling": "Curve: share of tasks with a faster program, by K",
+    "best-speedup": "Curve: expected best speedup by K",
+    "strategies-by-k": "Curves: share of fast choices by K and strategy",
+    "profile": "Points: share of fast candidates by quarter of surprisal",
+    "scatter": "Panels: surprisal against speedup for each task",
+    "statuses": "Bars: what became of the samples of each task",
+}
+
+
+def write_report(
+    path: Path | str,
+    *,
+    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]],
+    tasks: Mapping[str, Task] | Sequence[Task],
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    figures_dir: Path | str | None = None,
+    result: dict[str, Any] | None = None,
+    title: str | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write the page (and figures as SVG and PDF into `figures_dir`) and return its path.
+
+    samples: of one run, or of several by name. tasks: for the references that programs are compared with. config and
+    manifest: shown as they are, and searched for device and reference. result: the document of `select_runs` if it
+    is at hand. Raises UserError where `select_runs` does or the files can't be written.
+    """
+    path = Path(path)
+    result = select_runs(samples, seed=seed) if result is None else result
+    flat = _flat(samples)
+    by_id = dict(tasks) if isinstance(tasks, Mapping) else {t.id: t for t in tasks}
+    by_task: dict[str, list[Sample]] = {}
+    for sample in flat:
+        if sample.verdict is not None:
+            by_task.setdefault(sample.task_id, []).append(sample)
+    programs = {k: programs_of(by_task[k], seed=result["seed"]) for k in sorted(by_task)}
+    figures = build_figures(result, programs)
+    page = render_page(
+        result=visible_values(result),
+        figures={name: inline_svg(to_svg(f), name, LABELS[name]) for name, f in figures.items()},
+        data=browser_data(programs, by_id),
+        facts=measurement_facts(flat, config, manifest),
+        families={visible(k): visible(str(by_id[k].metadata.get("family", ""))) if k in by_id else "" for k in by_task},
+        config=config,
+        manifest=manifest,
+        title=title,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+        if figures_dir is not None:
+            save_figures(figures, Path(figures_dir))
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: the report can't be written: {error.strerror}") from error
+    return path
+
+
+def _flat(samples: Sequence[Sample] | Mapping[str, Sequence[Sample]]) -> list[Sample]:
+    groups = samples.values() if isinstance(samples, Mapping) else [samples]
+    return [s for group in groups for s in group]
+
+
+def render_page(
+    *,
+    result: dict[str, Any],
+    figures: dict[str, str],
+    data: list[dict[str, Any]],
+    facts: list[tuple[str, str]],
+    families: dict[str, str],
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    title: str | None,
+) -> str:
+    """The HTML text. Everything but our own style, script, SVG and escaped JSON goes through autoescape."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("longodds.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        percent_interval=percent_interval,
+        points=points,
+        points_interval=points_interval,
+        times=times,
+        times_interval=times_interval,
+        number=number,
+        p_value=p_value,
+    )
+    script, css = _asset("report.js"), _asset("report.css")
+    return environment.get_template("report.html.j2").render(
+        r=result,
+        verdict=result["verdict"],
+        sentence=_after_head(result["verdict"]["sentence"]),
+        metric=result["verdict"]["metric"],
+        warnings=result["warnings"],
+        tiles=_tiles(result),
+        likelihood_sentence=_likelihood_sentence(result["likelihood"]),
+        figures={name: Markup(svg) for name, svg in figures.items()},
+        families=families,
+        facts=facts,
+        config=visible(json.dumps(config, indent=2, default=str, ensure_ascii=False)),
+        manifest=visible(json.dumps(manifest, indent=2, default=str, ensure_ascii=False)),
+        data=Markup(json_for_script(data)),
+        css=Markup(css),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        title=visible(title) if title else "longodds report",
+        subtitle=_subtitle(result, config),
+        version=longodds.__version__,
+    )
+
+
+def json_for_script(value: Any) -> str:
+    """JSON that can't end or open a script element: <, > and & are written as escapes."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _asset(name: str) -> str:
+    return resources.files("longodds.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _after_head(sentence: str) -> str:
+    text = sentence.split(": ", 1)[-1]
+    return text[:1].upper() + text[1:]
+
+
+def _subtitle(result: dict[str, Any], config: Mapping[str, Any]) -> str:
+    parts = [", ".join(result["runs"])] if result["runs"] else []
+    parts += [f"{name} {config[name]}" for name in ("suite", "policy", "temperature") if config.get(name) is not None]
+    return visible(" · ".join(parts))
+
+
+def _tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    judged = sum(t["n_samples"] for t in result["per_task"])
+    correct = sum(t["n_correct"] for t in result["per_task"])
+    distinct = sum(t["n_distinct"] for t in result["per_task"])
+    tiles = [
+        ("tasks", str(result["n_tasks"]), f"{result['n_cells']} cells, K = {result['k']}"),
+        ("samples", f"{judged:,}", f"{distinct:,} distinct programs"),
+        ("correct", percent(correct / judged), f"{correct:,} samples"),
+    ]
+    if result["scaling"]:
+        last = result["scaling"][-1]
+        name = "any_of_k_sig" if last["any_of_k_sig"] is not None else "any_of_k"
+        interval = percent_interval(last[f"{name}_ci"])
+        tiles.append(
+            (f"tasks with a faster program, K = {last['k']}", percent(last[name]), f"95 % interval {interval}")
+        )
+        tiles.append(("expected best speedup", times(last["expected_best_speedup"]), "geometric mean over tasks"))
+    return tiles
+
+
+def _likelihood_sentence(found: dict[str, Any]) -> str:
+    if found["rho"] is None:
+        return "No task has enough correct, timed programs of different surprisal to say."
+    text = (
+        f"Inside a task, surprisal and speedup of the correct programs have a rank correlation of {found['rho']:+.2f}"
+        f" (p {_p_clause(found['p'])}, {found['tasks']} tasks, {found['candidates']:,} candidates)"
+    )
+    if found["rho_ci"] is not None:
+        text += f", 95 % interval over tasks {found['rho_ci'][0]:+.2f} to {found['rho_ci'][1]:+.2f}"
+    text += "; positive means that improbable programs are faster."
+    if found["rho_given_length"] is not None:
+        text += f" Given length it is {found['rho_given_length']:+.2f} (p {_p_clause(found['p_given_length'])})."
+    if found["pooled_rho"] is not None:
+        text += f" Pooled over tasks, which mixes in differences between tasks, it reads {found['pooled_rho']:+.2f}."
+    return text
+
+
+def _p_clause(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def measurement_facts(
+    samples: Sequence[Sample], config: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Device, reference, settings digest and isolation behind the timings, with what verdicts themselves say."""
+    verdicts = [s.verdict for s in samples if s.verdict is not None]
+    layers: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        for layer, state in verdict.isolation.items():
+            layers.setdefault(layer, Counter())[state] += 1
+    labels = Counter(label for v in verdicts for label in v.labels)
+    evaluators = Counter(v.evaluator for v in verdicts if v.evaluator)
+    timed = [v.pairs for v in verdicts if v.speedup is not None]
+    facts = [
+        ("device", _found(("device", "device_name", "gpu", "cpu", "machine"), manifest, config)),
+        ("reference", _found(("reference",), config, manifest)),
+        ("evaluator settings", ", ".join(f"{name} ({n:,} verdicts)" for name, n in sorted(evaluators.items())) or "–"),
+        ("isolation", "; ".join(f"{layer}: {_states(states)}" for layer, states in sorted(layers.items())) or "–"),
+        ("timed", f"{len(timed):,} samples, {sorted(timed)[len(timed) // 2]} pairs at the median" if timed else "none"),
+        ("labels", ", ".join(f"{label} ({n:,})" for label, n in labels.most_common()) or "none"),
+    ]
+    return [(name, visible(value)) for name, value in facts]
+
+
+def _states(states: Counter[str]) -> str:
+    if len(states) == 1:
+        return next(iter(states))
+    return ", ".join(f"{state} ({n:,})" for state, n in states.most_common())
+
+
+def _found(names: tuple[str, ...], *sources: Mapping[str, Any]) -> str:
+    """The values of those keys in the first source that has any, as text."""
+    for source in sources:
+        values = [f"{_text(source[name])}" for name in names if source.get(name)]
+        if values:
+            return "; ".join(dict.fromkeys(values))
+    return "–"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(v) for v in value)
+    return str(value)
