@@ -10,11 +10,14 @@ from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, print_text, write_json
 from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
+from longodds.cli.select import print_selection
 from longodds.errors import InfraError
+from longodds.types import Status
 
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings
     from longodds.strategies import Outcome
+    from longodds.types import Sample
 
 _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
     Group.create_ordered(name) for name in ("Tasks", "Policy", "Sampling", "Evaluation", "Budget")
@@ -118,10 +121,23 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "verified_faster": len(faster),
         "tasks_verified_faster": len({s.task_id for s in faster}),
         "cost": held.cost(),
+        "selection": _selection(run, samples),
     }
     if show:
         print_text(_sentences(document))
+        if document["selection"] is not None:
+            print_text("")
+            print_selection(document["selection"])
     return document
+
+
+def _selection(run: Path, samples: list[Sample]) -> dict[str, Any] | None:
+    """What `select --json` would print; None where nothing has been judged yet."""
+    from longodds.strategies.selecting import select
+
+    if not any(s.verdict is not None and s.verdict.status is not Status.INFRA_ERROR for s in samples):
+        return None
+    return select({str(run): samples})
 
 
 def _sentences(d: dict[str, Any]) -> str:

@@ -195,7 +195,7 @@ class _Attempt:
         self._ledger = Ledger(run, samples, accept=accept)
         self._judge = Judge(self._ledger, evaluator, plan, progress) if evaluator is not None else None
         self._sampler = self._open_sampler(policy) if policy is not None else None
-        self._summed = {(m.get("task_id"), m.get("seed")): m for m in run.metrics()}
+        self._summed = {(m.get("task_id"), m.get("seed")) for m in run.metrics()}
 
     def _open_sampler(self, policy: Policy) -> Sampler:
         s = self._settings
@@ -244,14 +244,14 @@ class _Attempt:
                     yield asked.task, seed, cell
 
     def _settle(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
-        if self._judge is not None and owed_verdicts(self._ledger, self._plan, seed, samples):
+        owed = self._judge is not None and owed_verdicts(self._ledger, self._plan, seed, samples) > 0
+        if self._judge is not None and owed:
             self._judge.cell(task, seed, samples)
         judged = self._ledger.judged(samples)
-        if len(samples) == self._settings.k and len(judged) == len(samples):
-            row = cell_metrics(task.id, seed, judged)
-            if self._summed.get((task.id, seed)) != row:
-                self._run.append_metrics(row)
-                self._summed[(task.id, seed)] = row
+        whole = len(samples) == self._settings.k and len(judged) == len(samples)
+        if whole and (owed or (task.id, seed) not in self._summed):
+            self._run.append_metrics(cell_metrics(task.id, seed, judged))
+            self._summed.add((task.id, seed))
 
     def _retry(self) -> int:
         """Cells that the infrastructure failed get one more chance; returns how many samples still have no verdict."""
@@ -298,8 +298,8 @@ def cell_metrics(task_id: str, seed: int, samples: Sequence[Sample]) -> dict[str
         "fast_1": sum(v.speedup is not None and v.correct and v.speedup > 1 for v in verdicts),
         "fast_1_sig": sum(v.ci_low is not None and v.correct and v.ci_low > 1 for v in verdicts),
         "best_speedup": max((v.speedup for v in verdicts if v.correct and v.speedup is not None), default=None),
-        "mean_surprisal": sum(scores) / len(scores) if scores else None,
-        "mean_tokens": sum(len(s.completion.token_ids) for s in samples) / len(samples),
+        "mean_surprisal": round(sum(scores) / len(scores), 6) if scores else None,
+        "mean_tokens": round(sum(len(s.completion.token_ids) for s in samples) / len(samples), 3),
     }
 
 
