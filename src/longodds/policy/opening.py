@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from longodds.errors import InfraError, UserError
 from longodds.policy.embedded import EMBEDDED_ADAPTER, embedded_directory, read_base_record
-from longodds.policy.spec import PolicySpec, parse_policy_spec
+from longodds.policy.spec import parse_policy_spec
 
 if TYPE_CHECKING:
     from longodds.policy.hf import HFPolicy
@@ -37,16 +37,25 @@ def open_policy(
             raise UserError(f"policy '{spec}' needs the package '{package}'; install it: pip install 'longodds[local]'")
     from longodds.policy.hf import HFPolicy
 
+    notes: list[str] = []
     if parsed.kind == "embedded":
-        directory, base, adapter = _embedded_parts(spec, parsed, cache_dir)
+        directory, base = _embedded_base(spec, cache_dir)
+        adapter = None if parsed.raw else parsed.adapter or EMBEDDED_ADAPTER
+        if parsed.adapter is None and adapter is not None and not (adapter / "adapter_config.json").is_file():
+            adapter = None
+            notes.append(
+                "the package holds no adapter: this is the raw base model, which writes little that is correct"
+            )
     else:
         assert parsed.location is not None
         directory, base, adapter = _resolve_model(spec, parsed.location), None, parsed.adapter
-    return HFPolicy(spec, directory, adapter=adapter, base_sha256=base, dtype=dtype, device=device, threads=threads)
+    return HFPolicy(
+        spec, directory, adapter=adapter, base_sha256=base, dtype=dtype, device=device, threads=threads, notes=notes
+    )
 
 
-def _embedded_parts(spec: str, parsed: PolicySpec, cache_dir: Path | None) -> tuple[Path, str, Path | None]:
-    """Model directory, base digest and adapter directory of the embedded policy."""
+def _embedded_base(spec: str, cache_dir: Path | None) -> tuple[Path, str]:
+    """Model directory and base digest of the embedded model."""
     if cache_dir is None:
         from longodds.config import read_environment
 
@@ -55,10 +64,7 @@ def _embedded_parts(spec: str, parsed: PolicySpec, cache_dir: Path | None) -> tu
     record = read_base_record(directory)
     if record is None:
         raise UserError(f"policy '{spec}': the model is not in {cache_dir}; get it: longodds model fetch embedded")
-    adapter = parsed.adapter
-    if adapter is None and not parsed.raw and (EMBEDDED_ADAPTER / "adapter_config.json").is_file():
-        adapter = EMBEDDED_ADAPTER
-    return directory, str(record["base_sha256"]), adapter
+    return directory, str(record["base_sha256"])
 
 
 def _resolve_model(spec: str, location: str) -> Path:
