@@ -14,8 +14,6 @@ from longodds.policy.quiet import quiet_transformers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    pass
-
 CHAT_TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}[assistant]"
 
 
