@@ -5,12 +5,13 @@ Everything that comes from a child is checked here: frames, deadlines, resident 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -149,8 +150,10 @@ class SharedBlock:
     """Anonymous memory that can be passed to a child as a descriptor; `block` is its uint8 tensor here."""
 
     def __init__(self, size: int) -> None:
-        self.fd = os.memfd_create("longodds", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("longodds", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, size)
+        # A child that could shrink the block would crash whoever touches it next.
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.block = torch.empty(0, dtype=torch.uint8)
         if size:
             self.block = torch.from_file(f"/proc/self/fd/{self.fd}", shared=True, size=size, dtype=torch.uint8)
@@ -176,7 +179,12 @@ class Child:
     calls: int = 0
     stderr: bytes = b""
     peak_rss: int = 0
+    pidfd: int = -1
+    _stat_fd: int = -1
     _libc: ctypes.CDLL = field(default_factory=sandbox.load_libc)
+
+    def __post_init__(self) -> None:
+        self.pidfd = os.pidfd_open(self.pid)
 
     def wait(self, timeout_s: float, *, extend: Callable[[], float] | None = None) -> Frame:
         """Next frame. `extend` may move the deadline (a compiler at work).
@@ -188,8 +196,12 @@ class Child:
         poller = select.poll()
         poller.register(self.channel, select.POLLIN)
         poller.register(self.stderr_fd, select.POLLIN)
+        watched = start
         while True:
             now = time.monotonic()
+            if now - watched > 0.05:
+                self._watch_memory()
+                watched = now
             if now >= deadline:
                 deadline = start + (extend() if extend else timeout_s)
                 if now >= deadline:
@@ -201,8 +213,6 @@ class Child:
                     self._drain(poller)
             if any(fd == self.channel.fileno() for fd, _ in events):
                 return self._receive()
-            if not events:
-                self._watch_memory()
 
     def _receive(self) -> Frame:
         try:
@@ -254,11 +264,41 @@ class Child:
                 continue
         return found
 
-    def threads(self) -> int:
-        try:
-            return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
-        except OSError:
-            return 0
+    def helpers_cpu_s(self) -> float:
+        """CPU seconds that the child's living descendants have used: a compiler at work, or somebody else."""
+        total = 0
+        for pid in self.family()[1:]:
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+            except (OSError, IndexError):
+                continue
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def freeze(self) -> None:
+        """Stop the process and wait until it stands: between calls nothing of a program runs."""
+        self._signal(signal.SIGSTOP)
+        if self._stat_fd < 0:
+            try:
+                self._stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+        deadline = time.monotonic() + 0.05
+        while time.monotonic() < deadline:
+            try:
+                state = os.pread(self._stat_fd, 256, 0).rpartition(b")")[2][1:2]
+            except OSError:
+                return
+            if state in b"TtZX":
+                return
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        # By descriptor: a pid could have been given to another process by now.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
     def cpu_ns(self) -> int:
         """CPU time of the child's process, all its threads (ns), read from outside: POSIX per-process clocks."""
@@ -271,6 +311,7 @@ class Child:
         """Send a CALL and wait for its answer. Raises what `wait` raises."""
         self.calls += 1
         nonce = secrets.randbits(63)
+        self.thaw()
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:
@@ -278,6 +319,7 @@ class Child:
         except OSError:
             raise ChildEnded("the process ended before it was called") from None
         frame = self.wait(timeout_s)
+        self.freeze()
         if frame.kind is not Kind.ERROR and (frame.kind is not Kind.DONE or frame.nonce != nonce):
             raise ChildEnded("broke the protocol: an answer to another call")
         return frame
@@ -293,16 +335,26 @@ class Child:
 
     def close(self) -> None:
         """End the process and everything it started; remove its folder."""
-        for pid in reversed(self.family()):
-            try:
+        descendants = self.family()[1:]
+        self._signal(signal.SIGKILL)
+        for pid in descendants:  # the pid namespace ends them; without one this does
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
-        self._drain()
+        select.select([self.pidfd], [], [], 5.0)  # readable once it is dead: only then can its folder be emptied
+        with contextlib.suppress(OSError):
+            self._drain()
         self.channel.close()
-        os.close(self.stderr_fd)
+        for fd in (self.stderr_fd, self.pidfd, self._stat_fd):
+            if fd >= 0:
+                os.close(fd)
         self.inputs.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove_tree(self.scratch)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that a hostile program wrote: however deep, whatever the modes; what can't be removed stays."""
+    # An own process: the depth that overflows a recursion or a path here can't hurt it.
+    subprocess.run(["rm", "-rf", "--", str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def last_words(child: Child) -> str:

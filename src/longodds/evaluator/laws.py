@@ -46,8 +46,21 @@ def _sparse(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     return torch.where(_noise(x, g) < 0.9, torch.zeros_like(x), x)
 
 
+def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    # A few odd elements in an otherwise ordinary input: no small sample of it tells that a special case would not do.
+    if x.numel() == 0:
+        return x
+    flat = x.clone().reshape(-1)
+    count = max(1, flat.numel() // 4096)
+    places = torch.cat([_REAL["randint"](0, flat.numel(), (count,), generator=g), torch.tensor([flat.numel() - 1])])
+    scale = _REAL["rand"]((count + 1,), generator=g).to(x.dtype)
+    flat[places] = -flat[places] * (1 + 7 * scale)
+    return flat.reshape(x.shape)
+
+
 LAWS: dict[str, Transform | None] = {
     "base": None,
+    "rare": _rare,
     "signs": _signs,
     "shift": _shift,
     "small": lambda x, g: _signs(x, g) * 1e-3,

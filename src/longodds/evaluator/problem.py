@@ -21,7 +21,9 @@ from longodds.types import Task, digest_text
 
 PEAK_MULTIPLE, RMS_MULTIPLE = 24.0, 12.0
 _TIGHTEST = 3.0
-_BASE_DRAWS = 2
+_SHOWN = {"base": 2}  # draws of a law in the correctness phase, one unless said
+_HIDDEN = 1
+_RARE_EVERY = 5
 _YARDSTICK_S = 2.0
 _BANK_BYTES = 1 << 30
 
@@ -50,6 +52,7 @@ class Problem:
     config: dict[str, Any] = field(default_factory=dict)
     state: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     draws: list[Draw] = field(default_factory=list)
+    decoys: list[Draw] = field(default_factory=list)  # draws of every law that the correctness phase does not show
     tolerances: dict[str, tuple[Tolerance, ...]] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
@@ -155,7 +158,8 @@ class Problem:
         """Adds the law's draws and tolerances; returns the reason when it must be dropped."""
         draws: list[Draw] = []
         bases: list[Tolerance] | None = None
-        for number in range(_BASE_DRAWS if law == "base" else 1):
+        shown = _SHOWN.get(law, 1)
+        for number in range(shown + _HIDDEN):
             seed = self._seed(law, number)
             try:
                 assert self._module is not None
@@ -185,7 +189,8 @@ class Problem:
         scales = [float(t.abs().max()) if t.numel() and t.is_floating_point() else 1.0 for t in draws[0].expected]
         if law != "base" and all(t.peak > 0.05 * s for t, s in zip(tolerances, scales, strict=True)):
             return "ill-conditioned: the reference itself is too inaccurate to judge by"
-        self.draws += draws
+        self.draws += draws[:shown]
+        self.decoys += draws[shown:]
         self.tolerances[law] = tolerances
         return ""
 
@@ -230,17 +235,21 @@ class Problem:
 
     # --- use ------------------------------------------------------------------------------------
 
-    def contents(self, number: int) -> torch.Tensor:
-        """Input block `number` of the base law for timed calls; kept while memory allows, so each is drawn once."""
+    def contents(self, number: int) -> tuple[torch.Tensor, str]:
+        """Input block `number` for timed calls, and its law; kept while memory allows, so each is drawn once.
+
+        Most are of the base law; some, at secret places, have a few odd elements.
+        """
+        law = "rare" if "rare" in self.tolerances and self._seed("rare", number) % _RARE_EVERY == 0 else "base"
         if number < len(self._bank):
-            return self._bank[number]
+            return self._bank[number], law
         assert self._module is not None
-        inputs = list(laws.draw(self._module.get_inputs, "base", self._seed("timed", number)))
+        inputs = list(laws.draw(self._module.get_inputs, law, self._seed("timed", number)))
         block = torch.zeros(self.input_bytes, dtype=torch.uint8)
         tree.write(inputs, self.input_leaves, block)
         if number == len(self._bank) and (number + 1) * self.input_bytes <= _BANK_BYTES:
             self._bank.append(block)
-        return block
+        return block, law
 
     def release(self) -> None:
         """Forget the kept contents; they are drawn again, equal, when the task comes back."""

@@ -24,6 +24,7 @@ LAYERS = ("session", "rlimits", "namespaces", "mounts", "private_uid", "no_new_p
 _NEWNS, _NEWPID, _NEWNET, _NEWIPC, _NEWUSER = 0x20000, 0x20000000, 0x40000000, 0x08000000, 0x10000000
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 4096, 16384, 1 << 18, 2, 4, 8
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_SCRATCH_BYTES, _SCRATCH_FILES, _PROCESSES = 512 << 20, 20_000, 256
 PRIVATE_UID = 61_000  # no account; one candidate of ours at a time per controller lives under it
 
 
@@ -83,6 +84,7 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if "mounts" in plan.layers:
         _hide(libc, plan)
+        _own_scratch(libc, plan)
     if "rlimits" in plan.layers:
         _limit(plan)
     if "private_uid" in plan.layers:
@@ -102,9 +104,10 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
 
 def _limit(plan: Plan) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), min(1024, hard)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_SCRATCH_BYTES, _SCRATCH_BYTES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    if "private_uid" in plan.layers:  # the limit counts all processes of a uid: only an own uid can be limited
+        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + plan.memory_bytes, used + plan.memory_bytes))
 
@@ -133,6 +136,18 @@ def _hide(libc: ctypes.CDLL, plan: Plan) -> None:
             _mount(libc, f"/proc/self/fd/{fd}", path, None, _MS_BIND | _MS_REC)
             os.close(fd)
     _mount(libc, "proc", Path("/proc"), "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+
+
+def _own_scratch(libc: ctypes.CDLL, plan: Plan) -> None:
+    """A memory file system over the scratch folder, bounded in bytes and files, gone with the process."""
+    content = {p.name: p.read_bytes() for p in plan.scratch.iterdir() if p.is_file()}
+    options = f"size={_SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=0700"
+    _mount(libc, "tmpfs", plan.scratch, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    for name, data in content.items():
+        (plan.scratch / name).write_bytes(data)
+    if "private_uid" in plan.layers:
+        for path in (plan.scratch, *plan.scratch.iterdir()):
+            os.chown(path, PRIVATE_UID, PRIVATE_UID)
 
 
 def in_namespaces(libc: ctypes.CDLL, plan: Plan, body: Callable[[], int], announce: Callable[[int], None]) -> int:

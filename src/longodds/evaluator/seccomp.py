@@ -1,4 +1,4 @@
-"""A seccomp-bpf filter by ctypes: no network, no tracing, no affinity changes, no namespaces, no clocks.
+"""A seccomp-bpf filter by ctypes: no sockets, no tracing, no affinity changes, no namespaces, no clocks.
 
 Denied calls return EPERM, so that libraries which probe for them carry on. The filter is a list of denials:
 a candidate needs nearly everything else (threads, mmap, compilers at import). Sources: seccomp(2), bpf(4)
@@ -24,6 +24,7 @@ _DENIED: dict[str, dict[str, int]] = {
         "settimeofday": 164, "clock_settime": 227, "clock_adjtime": 305, "adjtimex": 159, "pidfd_getfd": 438,
         "kcmp": 312, "set_mempolicy": 238, "acct": 163, "personality": 135,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsmount": 432, "mount_setattr": 442,
+        "socket": 41, "connect": 42, "memfd_create": 319, "memfd_secret": 447, "shmget": 29, "msgget": 68, "semget": 64,
     },
     "aarch64": {
         "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "sched_setaffinity": 122,
@@ -35,14 +36,16 @@ _DENIED: dict[str, dict[str, int]] = {
         "settimeofday": 170, "clock_settime": 112, "clock_adjtime": 266, "adjtimex": 171, "pidfd_getfd": 438,
         "kcmp": 272, "set_mempolicy": 237, "acct": 89, "personality": 92,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsmount": 432, "mount_setattr": 442,
+        "socket": 198, "connect": 203, "memfd_create": 279, "memfd_secret": 447, "shmget": 194, "msgget": 186,
+        "semget": 190,
     },
 }  # fmt: skip
-_SOCKET = {"x86_64": 41, "aarch64": 198}
+_SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 
-_LD_W, _JEQ, _JSET, _JGE, _RET = 0x20, 0x15, 0x45, 0x35, 0x06
+_LD_W, _JEQ, _JSET, _JGE, _AND, _RET = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
@@ -72,8 +75,9 @@ def build_filter(machine: str) -> bytes:
     ops += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, enosys)]
     ops += [_op(_JEQ, _CLONE[machine], 0, 4), _op(_LD_W, 16), _op(_JSET, _NEW_NAMESPACES, 0, 1), _op(_RET, eperm)]
     ops += [_op(_RET, _ALLOW)]
-    ops += [_op(_JEQ, _SOCKET[machine], 0, 4), _op(_LD_W, 16), _op(_JEQ, 1, 1, 0), _op(_RET, eperm)]
-    ops += [_op(_RET, _ALLOW)]
+    # A datagram socket of a pair could still send to a path outside; streams and sequenced packets can't.
+    ops += [_op(_JEQ, _SOCKETPAIR[machine], 0, 6), _op(_LD_W, 24), _op(_AND, 0xF)]
+    ops += [_op(_JEQ, 1, 2, 0), _op(_JEQ, 5, 1, 0), _op(_RET, eperm), _op(_RET, _ALLOW)]
     ops += [_op(_RET, _ALLOW)]
     return b"".join(ops)
 

@@ -25,7 +25,7 @@ _PAIR_NS = 2_000_000
 _CHECKED_SHARE = 0.2
 _DECOY_SHARE = 0.1
 # Waking up, reading a frame and answering it costs some tens of microseconds of CPU outside the timed interval.
-_TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
+TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
 _SLACK_NS = 400_000
 _SLACK_SHARE = 0.15
 
@@ -55,9 +55,7 @@ class Side:
     trusted: bool
     own_ns: list[float] = field(default_factory=list)
     wait_ns: list[float] = field(default_factory=list)
-    idle_ns: list[float] = field(default_factory=list)
     excess_ns: list[float] = field(default_factory=list)
-    _cpu_after: int = 0
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,8 +68,6 @@ class Side:
     def call(self, timeout_s: float) -> tuple[Frame, float]:
         """Ask once; (answer, wall nanoseconds). Raises Refused, Cheat and what Child.wait raises."""
         before = self.child.cpu_ns()
-        if self._cpu_after:
-            self.idle_ns.append(before - self._cpu_after)
         start = time.perf_counter_ns()
         try:
             frame = self.child.ask(timeout_s)
@@ -84,10 +80,10 @@ class Side:
             raise Refused(frame)
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
             raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
-        self._cpu_after = self.child.cpu_ns()
+        used = self.child.cpu_ns() - before
         self.own_ns.append(float(frame.value))
         self.wait_ns.append(wall - frame.value)
-        self.excess_ns.append(self._cpu_after - before - frame.value)
+        self.excess_ns.append(used - frame.value)
         return frame, wall
 
     def outputs(self, frame: Frame) -> list[torch.Tensor]:
@@ -103,18 +99,18 @@ class Side:
         """Forget the accounting so far: what follows is a new phase."""
         self.own_ns.clear()
         self.wait_ns.clear()
-        self.idle_ns.clear()
         self.excess_ns.clear()
-        self._cpu_after = 0
 
 
 @dataclass
 class Pairs:
-    """Timed pairs of one process pair: log ratios by the child's timer (d) and the oracle's clock (w); us per call."""
+    """Timed pairs of one process pair: log ratios by the child's timer (d), by the oracle's clock as it is (w) and
+    without the usual cost of asking (honest); microseconds per call."""
 
     d: list[float] = field(default_factory=list)
     w: list[float] = field(default_factory=list)
     wall_ns: list[tuple[float, float]] = field(default_factory=list)
+    honest: list[float] = field(default_factory=list)
     reference_us: list[float] = field(default_factory=list)
     candidate_us: list[float] = field(default_factory=list)
     calls: int = 1
@@ -127,10 +123,16 @@ class Meter:
     """Times one process pair. rng: the oracle's secret order, choice of checked calls, and decoys."""
 
     def __init__(
-        self, problem: Problem, reference: Side, candidate: Side, rng: random.Random, timeout_s: float
+        self,
+        problem: Problem,
+        reference: Side,
+        candidate: Side,
+        rng: random.Random,
+        timeout_s: float,
+        deadline: float = math.inf,
     ) -> None:
         self.problem, self.reference, self.candidate = problem, reference, candidate
-        self.rng, self.timeout_s = rng, timeout_s
+        self.rng, self.timeout_s, self.deadline = rng, timeout_s, deadline
         self.pairs = Pairs()
         self._number = 0
 
@@ -141,7 +143,7 @@ class Meter:
             times: list[float] = []
             start = time.monotonic()
             while True:
-                times.append(self._timed(side, self._next())[0])
+                times.append(self._timed(side, self._next()[0])[0])
                 half, spent = len(times) // 2, time.monotonic() - start
                 settled = half >= 2 and min(times[half:]) > 0.95 * min(times[:half])
                 if (spent >= seconds and settled) or spent > 20 * seconds or len(times) >= 50:
@@ -151,8 +153,8 @@ class Meter:
         self.reference.settle()
         self.candidate.settle()
 
-    def _next(self) -> torch.Tensor:
-        """Contents that this process pair has not seen."""
+    def _next(self) -> tuple[torch.Tensor, str]:
+        """Contents that this process pair has not seen, and their law."""
         self._number += 1
         return self.problem.contents(self._number - 1)
 
@@ -163,22 +165,25 @@ class Meter:
 
     def _call_both(self, first_is_reference: bool) -> dict[bool, tuple[float, float]]:
         """One call of each side on the same contents; a random part of the calls is checked."""
-        contents = self._next()
-        check = self.rng.random() < _CHECKED_SHARE
+        contents, law = self._next()
+        check = self.rng.random() < _CHECKED_SHARE or law != "base"
         result: dict[bool, tuple[float, float]] = {}
         seen: dict[bool, list[torch.Tensor]] = {}
+        frames: dict[bool, Frame] = {}
         sides = (self.reference, self.candidate) if first_is_reference else (self.candidate, self.reference)
         for side in sides:
             own, wall, frame = self._timed(side, contents)
             result[side.trusted] = (own, wall)
             if check:
+                frames[side.trusted] = frame
                 seen[side.trusted] = side.outputs(frame)
         if check:
             # Both err, so the allowance against the reference's own output is twice that against the yardstick.
-            tolerances = [t.times(2.0) for t in self.problem.tolerances["base"]]
+            tolerances = [t.times(2.0) for t in self.problem.tolerances[law]]
             message = compare.check(seen[False], seen[True], tolerances, self.problem.names)
             if message:
-                raise Wrong(f"in a timed call: {message}")
+                raise Wrong(f"in a timed call: {message} (inputs: {law})")
+            check_hygiene(self.problem, self.candidate, contents, seen[False], frames[False], "in a timed call: ")
         return result
 
     def run(self, count: int) -> None:
@@ -187,14 +192,9 @@ class Meter:
             if self.hopeless():
                 break
             if self.rng.random() < _DECOY_SHARE:
-                # A call that looks like any other but draws from another law, and is always checked.
-                check_draw(
-                    self.problem,
-                    self.candidate,
-                    self.rng.choice(self.problem.draws),
-                    self.timeout_s,
-                    "in a later call: ",
-                )
+                # Looks like any other call but draws from another law, one never shown before, and is always checked.
+                draw = self.rng.choice(self.problem.decoys)
+                check_draw(self.problem, self.candidate, draw, self.timeout_s, "in a later call: ")
                 self.candidate.settle()
             first = self.rng.random() < 0.5
             calls = [self._call_both(first) for _ in range(self.pairs.calls)]
@@ -212,23 +212,24 @@ class Meter:
         return len(self.pairs) >= 3 and max(self.pairs.d) < math.log(0.5)
 
     def _audit(self) -> None:
-        """Work outside the timed interval, seen by the process's CPU clock from outside, is a cheat."""
+        """Work outside the timed interval, by the process's CPU clock or by processes left running, is a cheat."""
         side = self.candidate
-        if not side.own_ns:
+        if len(side.child.family()) > 1:
+            raise Cheat("the program leaves processes running between calls")
+        if not side.own_ns or not self.pairs.d:
             return
-        typical = _median(side.own_ns)
-        excess, idle = _median(side.excess_ns), _median(side.idle_ns)
-        limit = _SLACK_NS + _SLACK_SHARE * typical
-        if excess > limit or idle > limit:
+        typical, excess = _median(side.own_ns), _median(side.excess_ns)
+        if excess > _SLACK_NS + _SLACK_SHARE * typical:
             raise Cheat(
-                f"the process used {max(excess, idle) / 1e3:.0f} us of CPU per call outside the timed interval "
+                f"the process used {excess / 1e3:.0f} us of CPU per call outside the timed interval "
                 f"of {typical / 1e3:.0f} us"
             )
         # The oracle's clock without the usual cost of asking must tell the same story as the program's timer.
         usual = _median(self.reference.wait_ns) * self.pairs.calls
-        honest = [_log_ratio(r - usual, c - usual) for r, c in self.pairs.wall_ns]
-        gap = stats.median_interval([d - h for d, h in zip(self.pairs.d, honest, strict=True)], _TIMER_LEVEL)
-        if gap.low > _TIMER_GAP:
+        self.pairs.honest = [_log_ratio(r - usual, c - usual) for r, c in self.pairs.wall_ns]
+        gaps = [d - h for d, h in zip(self.pairs.d, self.pairs.honest, strict=True)]
+        gap = stats.median_interval(gaps, _TIMER_LEVEL)
+        if gap.low > TIMER_GAP:
             raise Cheat(
                 f"the program's timer claims {math.exp(gap.median):.2f} times more speed than the oracle's clock saw"
             )
@@ -250,15 +251,24 @@ def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, conte
     message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
     if message:
         raise Wrong(f"{context}{message} (inputs: {draw.law})")
-    if draw.inputs.numel() and not problem.mutates and not torch.equal(side.child.inputs.block, draw.inputs):
-        raise Wrong(f"{context}the program changes its input in place and the reference does not")
-    if draw.inputs.numel() and not problem.aliases:
-        before = [t.clone() for t in outputs]
-        side.child.inputs.block.fill_(0xA5)
-        after = side.outputs(frame)
-        if not all(_same_bytes(a, b) for a, b in zip(before, after, strict=True)):
-            raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
+    check_hygiene(problem, side, draw.inputs, outputs, frame, context)
     return float(frame.value)
+
+
+def check_hygiene(
+    problem: Problem, side: Side, contents: torch.Tensor, outputs: list[torch.Tensor], frame: Frame, context: str
+) -> None:
+    """The input is left alone and the output does not live in it, unless the reference does so. Raises Wrong."""
+    block = side.child.inputs.block
+    if not contents.numel():
+        return
+    if not problem.mutates and not torch.equal(block, contents):
+        raise Wrong(f"{context}the program changes its input in place and the reference does not")
+    if not problem.aliases:
+        before = [t.clone() for t in outputs]
+        block.fill_(0xA5)
+        if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
+            raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
 
 
 def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
