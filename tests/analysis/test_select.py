@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_samples import sample, study
 
-from longodds.analysis import select_runs
+from longodds.analysis import headline, select_runs
 from longodds.analysis.likelihood import monotone, partial_spearman, spearman
 from longodds.analysis.outcomes import NAMES
 from longodds.analysis.scaling import bound_at_level
@@ -72,6 +72,11 @@ def test_the_document_has_what_the_contract_names():
     assert all({"a", "b", "metric", "test", "statistic", "p", "p_adjusted", "effect"} <= set(t) for t in d["tests"])
     assert all(t["p_adjusted"] >= t["p"] for t in d["tests"])
     assert len(d["per_task"]) == 11
+
+
+def test_the_headline_alone_is_the_verdict_of_the_document():
+    rows = study("informative", tasks=11, k=12, seeds=2)
+    assert headline(rows, unit="sample", seed=2) == select_runs(rows, unit="sample", seed=2)["verdict"]
 
 
 def test_the_same_input_gives_the_same_document_in_any_order():

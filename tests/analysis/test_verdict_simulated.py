@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_samples import sample, study
 
-from longodds.analysis import select_runs
+from longodds.analysis import headline
 
 RIGHT = {
     "informative": {"better"},
@@ -22,7 +22,7 @@ def answers(kind, studies, **design):
     """Counter of (answer, beyond_length) over studies."""
     said = Counter()
     for i in range(studies):
-        v = select_runs(study(kind, rng=1000 + i, **design), unit=("program", "sample")[i % 2])["verdict"]
+        v = headline(study(kind, rng=1000 + i, **design), unit=("program", "sample")[i % 2])
         said[v["answer"], v["beyond_length"]] += 1
     return said
 
@@ -88,5 +88,5 @@ def test_better_is_not_said_because_most_candidates_are_fast():
             for t in range(20)
             for i in range(20)
         ]
-        said[select_runs(rows)["verdict"]["answer"]] += 1
+        said[headline(rows)["answer"]] += 1
     assert said["better"] + said["worse"] <= 3, said

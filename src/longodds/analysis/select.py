@@ -65,7 +65,7 @@ def select_runs(
     """
     pools = build_pools(samples, unit)
     found = outcomes(pools, seed=seed)
-    metric = "fast_1_sig" if pools.has_intervals else "fast_1"
+    metric = deciding_metric(pools)
     bootstrap = Bootstrap(found.task, seed=seed)
     nulls = {name: choice_null(found, metric, m=m, seed=seed) for name, m in BASELINES.items()}
     differences = {(a, b): compare(found, a, b, metric, bootstrap, nulls.get(b)) for a, b in PAIRS}
@@ -98,6 +98,25 @@ def select_runs(
         "warnings": _warnings(pools, metric),
     }
     return cast("dict[str, Any]", plain(document))
+
+
+def headline(
+    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]], *, unit: Unit = "program", seed: int = 0
+) -> dict[str, Any]:
+    """Only the `verdict` of `select_runs`, for where the rest is not needed: simulations, progress."""
+    pools = build_pools(samples, unit)
+    found = outcomes(pools, seed=seed)
+    metric = deciding_metric(pools)
+    null = choice_null(found, metric, seed=seed)
+    difference = compare(found, *QUESTION, metric, Bootstrap(found.task, seed=seed), null)
+    return cast(
+        "dict[str, Any]", plain(verdict_document(difference, n_tasks=len(pools.tasks), n_cells=len(pools.cells)))
+    )
+
+
+def deciding_metric(pools: Pools) -> str:
+    """Decisions are made on intervals where every timed candidate has one, else on point speedups."""
+    return "fast_1_sig" if pools.has_intervals else "fast_1"
 
 
 def _is_mapping(samples: object) -> bool:

@@ -235,6 +235,7 @@ def surprisal_against_speedup(result: dict[str, Any], points: dict[str, list[dic
             ax.plot([p["s"] for p in chosen], [p["v"] for p in chosen], marker, color=colour, markersize=4, alpha=0.85)
         ax.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.set_yscale("log", base=2)
+        ax.margins(0.1)
         ticks = _speedup_ticks([p["v"] for p in timed])
         ax.set_yticks(ticks, [f"{t:g}x" for t in ticks])
         ax.yaxis.set_minor_locator(NullLocator())

@@ -199,17 +199,23 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
     if found["rho"] is None:
         return "No task has enough correct, timed programs of different surprisal to say."
     text = (
-        f"Inside a task, surprisal and speedup of the correct programs have a rank correlation of {found['rho']:+.2f}"
+        f"Inside a task, surprisal and speedup of the correct programs have a rank correlation of {_signed(found['rho'])}"
         f" (p {_p_clause(found['p'])}, {found['tasks']} tasks, {found['candidates']:,} candidates)"
     )
     if found["rho_ci"] is not None:
-        text += f", 95 % interval over tasks {found['rho_ci'][0]:+.2f} to {found['rho_ci'][1]:+.2f}"
+        text += f", 95 % interval over tasks {_signed(found['rho_ci'][0])} to {_signed(found['rho_ci'][1])}"
     text += "; positive means that improbable programs are faster."
     if found["rho_given_length"] is not None:
-        text += f" Given length it is {found['rho_given_length']:+.2f} (p {_p_clause(found['p_given_length'])})."
+        text += f" Given length it is {_signed(found['rho_given_length'])} (p {_p_clause(found['p_given_length'])})."
     if found["pooled_rho"] is not None:
-        text += f" Pooled over tasks, which mixes in differences between tasks, it reads {found['pooled_rho']:+.2f}."
+        text += (
+            f" Pooled over tasks, which mixes in differences between tasks, it reads {_signed(found['pooled_rho'])}."
+        )
     return text
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _p_clause(p: float) -> str:
