@@ -89,11 +89,11 @@ $(STAMPS)/torch: $(STAMPS)/venv
 	@touch $@
 
 $(STAMPS)/local: $(STAMPS)/torch pyproject.toml
-	@echo 'make: installing longodds and its libraries: 0.2 GB to download, 1 to 3 minutes'
+	@echo 'make: installing longodds and its libraries: 0.1 GB to download, 1 to 3 minutes; the environment takes 1.5 GB'
 	$(PIP) -e '.[local]'
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/local
-	@echo 'make: installing test and lint tools: 0.1 GB to download, a minute'
+	@echo 'make: installing test and lint tools: 25 MB to download, a minute'
 	$(PIP) -e '.[dev]'
 	@touch $@
