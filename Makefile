@@ -38,10 +38,11 @@ demo: $(STAMPS)/local ## a real run: a language model writes programs, they are 
 	@echo 'The report: $(DEMO)/report.html'
 	@echo 'All ways to choose, on the same samples: $(VENV)/bin/longodds select $(DEMO)'
 
+# A generous limit for each test: the simulations must not fail because the machine is busy.
 test: $(STAMPS)/dev ## all tests that need no GPU and no network
 	@$(PY) -m longodds model fetch embedded \
 		|| echo 'test: the embedded model could not be fetched (above); tests that need it will skip and say so'
-	$(PY) -m pytest -m 'not gpu and not net' -rs --durations=10 $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'not gpu and not net' --timeout=1200 -rs --durations=10 $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## format, lint, types (strict where numbers are made), import rules
 	$(PY) -m ruff format --check .
