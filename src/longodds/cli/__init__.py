@@ -7,6 +7,10 @@ def main() -> None:
     """Console entry point: runs the command line of this process and exits with its code."""
     import sys
 
-    from longodds.cli.app import run
+    try:
+        from longodds.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the command line was read, or once more while it was being left
+        code = 130
+    sys.exit(code)

@@ -29,6 +29,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Judge one program against one task: correct or not, how much faster, how sure.",
         "longodds evaluate cpu/row_softmax_by_hand mine.py\nlongodds evaluate file:problem.py mine.py --json",
     ),
+    "calibrate": (
+        "calibrate:calibrate",
+        "The A/A control of this machine: how often is an unchanged program called faster?",
+        "longodds calibrate\nlongodds calibrate --suite cpu --n 500 --json",
+    ),
     "best-of-n": (
         "best_of_n:best_of_n",
         "Sample K programs per task, judge every one, select, report. Resumes a run that is there.",
@@ -41,6 +46,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "select:select",
         "Compare all selection strategies on finished runs; needs no model and no GPU.",
         "longodds select runs/a\nlongodds select runs/a runs/b --unit sample --json",
+    ),
+    "report": (
+        "report:report",
+        "Write one self-contained page about finished runs.",
+        "longodds report runs/a --out report.html\nlongodds report runs/a runs/b --out both.html --figures figures",
     ),
 }
 _GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {

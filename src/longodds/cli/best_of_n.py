@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, print_text, write_json
 from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
+from longodds.cli.report import make_report
 from longodds.cli.select import print_selection
 from longodds.errors import InfraError
 from longodds.types import Status
@@ -122,12 +123,16 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "tasks_verified_faster": len({s.task_id for s in faster}),
         "cost": held.cost(),
         "selection": _selection(run, samples),
+        "report": None,
     }
+    if document["selection"] is not None:
+        document["report"] = str(make_report([run], run / "report.html", result=document["selection"]))
     if show:
         print_text(_sentences(document))
         if document["selection"] is not None:
             print_text("")
             print_selection(document["selection"])
+            print_text(f"\nreport: {document['report']}")
     return document
 
 

@@ -63,9 +63,16 @@ def print_text(text: str) -> None:
 
 
 def print_table(table: Table) -> None:
+    """On stdout, without borders; 120 wide where no terminal says how wide it is."""
+    from rich import box
     from rich.console import Console
 
-    Console(highlight=False).print(table)
+    table.box = box.SIMPLE_HEAD if table.show_header else None
+    table.pad_edge = False
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    console.print(table)
 
 
 def make_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> Table:
@@ -76,8 +83,6 @@ def make_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequenc
     table = Table(
         title=None if title is None else Text(one_line(title)),
         title_justify="left",
-        box=None,
-        pad_edge=False,
         show_header=any(columns),
     )
     for i, name in enumerate(columns):

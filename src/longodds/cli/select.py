@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from longodds.cli.console import json_stdout, make_table, number, print_table, print_text, write_json
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from longodds.cli.console import json_stdout, print_table, print_text, write_json
 
 
 def select(*runs: Path, unit: Literal["program", "sample"] = "program", seed: int = 0, json: bool = False) -> None:
@@ -36,32 +33,11 @@ def select(*runs: Path, unit: Literal["program", "sample"] = "program", seed: in
 
 
 def print_selection(document: dict[str, Any]) -> None:
-    """The verdict sentence, then the strategies."""
+    """The verdict sentence, then the strategies and the tasks."""
+    from longodds.report import render_table, render_tasks
+
     print_text(document["verdict"]["sentence"] + "\n")
-    print_table(strategy_table(document))
+    print_table(render_table(document))
+    print_table(render_tasks(document))
     for warning in document["warnings"]:
         print_text(f"note: {warning}")
-
-
-def strategy_table(document: dict[str, Any]) -> Table:
-    """Strategies by the share of cells whose choice is fast; `_sig` figures are decided on the interval's low end."""
-    rows = [
-        (
-            row["name"],
-            _share(row["fast_1"]),
-            _share(row["fast_1_sig"]),
-            "-" if row["ci"] is None else f"{_share(row['ci'][0])} to {_share(row['ci'][1])}",
-            number(row["geomean_speedup"]),
-            number(row["timed_evaluations"]),
-        )
-        for row in document["strategies"]
-    ]
-    title = (
-        f"{document['n_tasks']} tasks, {document['n_cells']} cells, {document['n_samples']} samples; k {document['k']}"
-    )
-    columns = ["strategy", "fast_1", "fast_1_sig", "95 % interval", "geomean speedup", "timed"]
-    return make_table(title, columns, rows, right="lrrrrr")
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f} %"

@@ -29,6 +29,7 @@ def open_settings_policy(settings: BestOfNSettings, environment: Environment | N
 def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -> Evaluator:
     """The evaluator of a run. Raises UserError for a device that is not here."""
     from longodds.evaluator import EvaluatorSettings, open_evaluator
+    from longodds.strategies.calibrating import known_calibration
 
     if settings.evaluator != "sound":
         raise UserError(f"--evaluator {settings.evaluator}: this version judges with 'sound' only")
@@ -41,6 +42,7 @@ def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -
             memory_bytes=settings.memory,
             max_pairs=settings.max_pairs,
             workers=workers,
+            calibration=known_calibration(settings.device),
         )
     )
 

@@ -20,11 +20,14 @@ def describe_attempt(
     policy: Policy | None, evaluator: Evaluator | None, *, device: str, isolation: dict[str, str] | None
 ) -> dict[str, Any]:
     """One attempt, as plain JSON. A policy or evaluator that this attempt did not need is left out."""
+    from longodds.evaluator import device_name
+
     attempt: dict[str, Any] = {
         "versions": {"longodds": longodds.__version__, "python": platform.python_version(), **_versions()},
         "git": git_revision(Path(__file__).parent),
-        "machine": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
+        "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
         "device": device,
+        "device_name": device_name(),
     }
     if policy is not None:
         attempt["policy"] = {"name": policy.name, "version": policy.version, "parameters": policy.parameters}

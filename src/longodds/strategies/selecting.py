@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from longodds.selection import Unit
-    from longodds.types import Sample
+    from longodds.types import Sample, Task
 
 
 def select(*runs: Path | str | Mapping[str, Sequence[Sample]], unit: Unit = "program", seed: int = 0) -> dict[str, Any]:
@@ -26,8 +26,19 @@ def select(*runs: Path | str | Mapping[str, Sequence[Sample]], unit: Unit = "pro
     return select_runs(read_runs(*runs), unit=unit, seed=seed)
 
 
+def read_tasks(*runs: Path | str) -> dict[str, Task]:
+    """Task id -> task, over several runs. Raises UserError where two runs mean different tasks by one id."""
+    found: dict[str, Task] = {}
+    for run in runs:
+        for task_id, task in RunDir.open(run).tasks().items():
+            if found.setdefault(task_id, task).digest != task.digest:
+                raise UserError(f"{run}: its task {task_id} differs from that of the runs before it")
+    return found
+
+
 def read_runs(*runs: Path | str | Mapping[str, Sequence[Sample]]) -> dict[str, Sequence[Sample]]:
     """Samples by run, in the order given."""
+    read_tasks(*(run for run in runs if isinstance(run, Path | str)))
     found: dict[str, Sequence[Sample]] = {}
     seen: set[Path] = set()
     for run in runs:
