@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.settings import EvaluatorSettings, device_name
-from longodds.evaluator.validate import TaskReport, unchanged, validate_task
+from longodds.evaluator.validate import TaskReport, trivial_programs, unchanged, validate_task
 
 __all__ = [
     "EvaluatorSettings",
@@ -15,6 +16,7 @@ __all__ = [
     "device_name",
     "doctor_layers",
     "open_evaluator",
+    "trivial_programs",
     "unchanged",
     "validate_task",
 ]
@@ -25,6 +27,9 @@ def open_evaluator(settings: EvaluatorSettings | None = None) -> LocalEvaluator:
     from longodds.errors import UserError
 
     settings = settings or EvaluatorSettings()
+    Calibration.load(
+        settings.calibration, "cpu"
+    )  # a broken file is the caller's mistake: say so before anything starts
     if settings.device != "cpu":
         raise UserError(f"--device {settings.device}: this version evaluates on cpu only; use --device cpu")
     return LocalEvaluator(settings)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from longodds.errors import InfraError
@@ -101,9 +102,10 @@ class Zygote:
             "state_bytes": state.numel(),
         }
         (scratch / "config.json").write_text(json.dumps(config))
+        uid = sandbox.PRIVATE_UIDS[os.getpid() % len(sandbox.PRIVATE_UIDS)]
         if "private_uid" in self.layers:
             for path in (scratch, *scratch.iterdir()):
-                os.chown(path, sandbox.PRIVATE_UID, sandbox.PRIVATE_UID)
+                os.chown(path, uid, uid)
         inputs = SharedBlock(inputs_bytes)
         frozen = SharedBlock(state.numel())
         if state.numel():
@@ -117,6 +119,7 @@ class Zygote:
             "hide": [str(p) for p in self.hide],
             "memory_bytes": self.memory_bytes,
             "core": self.core,
+            "uid": uid,
         }
         socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno(), inputs.fd, frozen.fd, err_write])
         theirs.close()
@@ -180,7 +183,9 @@ class Child:
     stderr: bytes = b""
     peak_rss: int = 0
     pidfd: int = -1
+    stolen_ns: int = 0  # most CPU time used between two calls, while frozen
     _stat_fd: int = -1
+    _frozen_ns: int = 0
     _libc: ctypes.CDLL = field(default_factory=sandbox.load_libc)
 
     def __post_init__(self) -> None:
@@ -290,10 +295,14 @@ class Child:
             except OSError:
                 return
             if state in b"TtZX":
-                return
+                break
+        self._frozen_ns = self.cpu_ns()
 
-    def thaw(self) -> None:
+    def thaw(self) -> int:
+        """Let it run again; returns the CPU time (ns) that it used while it should have stood still."""
+        used = self.cpu_ns() - self._frozen_ns if self._frozen_ns else 0
         self._signal(signal.SIGCONT)
+        return used
 
     def _signal(self, number: int) -> None:
         # By descriptor: a pid could have been given to another process by now.
@@ -311,7 +320,7 @@ class Child:
         """Send a CALL and wait for its answer. Raises what `wait` raises."""
         self.calls += 1
         nonce = secrets.randbits(63)
-        self.thaw()
+        self.stolen_ns = max(self.stolen_ns, self.thaw())
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:
@@ -332,6 +341,19 @@ class Child:
         if done != size:
             reason = os.strerror(ctypes.get_errno()) if done < 0 else "short read"
             raise ChildEnded(f"the output's memory can't be read ({reason})")
+
+    def sample(self, address: int, places: np.ndarray, size: int) -> bytes:
+        """`size` bytes at each of `places` (byte offsets) from `address`, in one reading. Raises ChildEnded."""
+        remote = np.empty((len(places), 2), dtype=np.uint64)
+        remote[:, 0] = np.uint64(address) + places.astype(np.uint64)
+        remote[:, 1] = size
+        found = ctypes.create_string_buffer(len(places) * size)
+        local = _Iovec(ctypes.addressof(found), len(found))
+        source = ctypes.c_void_p(remote.ctypes.data)
+        done = self._libc.process_vm_readv(self.pid, ctypes.byref(local), 1, source, len(places), 0)
+        if done != len(found):
+            raise ChildEnded("the output's memory can't be read")
+        return found.raw
 
     def close(self) -> None:
         """End the process and everything it started; remove its folder."""

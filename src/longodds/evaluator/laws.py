@@ -51,9 +51,10 @@ def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     if x.numel() == 0:
         return x
     flat = x.clone().reshape(-1)
-    count = max(1, flat.numel() // 4096)
-    places = torch.cat([_REAL["randint"](0, flat.numel(), (count,), generator=g), torch.tensor([flat.numel() - 1])])
-    scale = _REAL["rand"]((count + 1,), generator=g).to(x.dtype)
+    pick = int(_REAL["randint"](0, 6, (1,), generator=g))
+    count = min(flat.numel(), (1, 1, 2, 3, 8, max(1, flat.numel() // 4096))[pick])
+    places = _REAL["randint"](0, flat.numel(), (count,), generator=g)
+    scale = _REAL["rand"]((count,), generator=g).to(x.dtype)
     flat[places] = -flat[places] * (1 + 7 * scale)
     return flat.reshape(x.shape)
 

@@ -25,20 +25,14 @@ import torch
 from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox, stats
 from longodds.evaluator.calibration import Calibration
-from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, Zygote, last_words, remove_tree
-from longodds.evaluator.frames import Fault, Frame, Kind
+from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, Zygote, remove_tree
+from longodds.evaluator.frames import Kind
+from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import TIMER_GAP, Cheat, Meter, Pairs, Refused, Side, Wrong, check_draw
+from longodds.evaluator.timing import TIMER_GAP, Meter, Pairs, Refused, Side, check_draw
 from longodds.types import Status, Task, Verdict
 
-_FAULTS = {
-    Fault.COMPILE: Status.COMPILE_ERROR,
-    Fault.RUNTIME: Status.RUNTIME_ERROR,
-    Fault.WEIGHTS: Status.INCORRECT,
-    Fault.STRUCTURE: Status.INCORRECT,
-    Fault.MEMORY: Status.RUNTIME_ERROR,
-}
 _PROBLEMS_KEPT = 4
 _FORKS_PER_ZYGOTE = 200
 
@@ -51,7 +45,7 @@ class Oracle:
         self.settings = settings
         self.secret = settings.seed if settings.seed is not None else int.from_bytes(os.urandom(6), "little")
         self.rng = random.Random(self.secret)
-        self.root = Path(tempfile.mkdtemp(prefix="longodds-"))
+        self.root = Path(tempfile.mkdtemp(prefix="longodds-", dir=open_folder()))
         self.root.chmod(0o711)
         probe = self.root / "probe"
         probe.mkdir()
@@ -201,9 +195,8 @@ class Oracle:
                 child = stack.enter_context(self._child(problem, program, "ModelNew", number))
                 stack.enter_context(judged(child))
                 self._ready(child)
-                meter = Meter(
-                    problem, reference, Side(child, problem, trusted=False), self.rng, self.settings.run_timeout_s
-                )
+                side = Side(child, problem, trusted=False)
+                meter = Meter(problem, reference, side, self.rng, self.settings.run_timeout_s, deadline)
                 meter.warm()
                 meters.append(meter)
             fresh = [m.pairs for m in meters]
@@ -212,6 +205,8 @@ class Oracle:
                     meter.run(look - len(meter.pairs))
                 if self._agree(fresh) or self._interval(fresh).high < 0 or time.monotonic() > deadline:
                     break
+        if not all(fresh):  # too slow for the time there is
+            return self._report(blank, [screened], final=False)
         return self._report(blank, fresh, final=True)
 
     def _agree(self, parts: list[Pairs]) -> bool:
@@ -245,6 +240,8 @@ class Oracle:
 
     def _report(self, blank: Verdict, parts: list[Pairs], *, final: bool) -> Verdict:
         """The verdict's numbers. Faster is granted only if every clock and every process pair says so."""
+        if not all(parts):
+            return replace(blank, labels=(*blank.labels, "untimed"))
         own, wall, honest = (self._interval(parts, clock) for clock in ("d", "w", "honest"))
         # No more speed is reported than the oracle's clock, less the usual cost of asking, can have seen.
         low = min(own.low, honest.low + TIMER_GAP)
@@ -284,39 +281,6 @@ class Oracle:
         remove_tree(self.root)
 
 
-class Judged(Exception):
-    """A verdict reached by failing."""
-
-    def __init__(self, status: Status, message: str, labels: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.status, self.message, self.labels = status, message, labels
-
-
-@contextlib.contextmanager
-def judged(child: Child) -> Generator[None]:
-    """Turns what a candidate did into its verdict."""
-    try:
-        yield
-    except Wrong as wrong:
-        raise Judged(Status.INCORRECT, str(wrong)) from None
-    except Cheat as cheat:
-        raise Judged(Status.REJECTED, f"timer: {cheat}", ("timer",)) from None
-    except Refused as refused:
-        raise Judged(*_fault(refused.frame)) from None
-    except ChildTimeout as timeout:
-        raise Judged(Status.TIMEOUT, str(timeout)) from None
-    except ChildMemory as memory:
-        raise Judged(Status.RUNTIME_ERROR, str(memory), ("out_of_memory",)) from None
-    except ChildEnded as ended:
-        words = last_words(child)
-        raise Judged(Status.RUNTIME_ERROR, f"{ended}{': ' + words if words else ''}") from None
-
-
-def _fault(frame: Frame) -> tuple[Status, str, tuple[str, ...]]:
-    fault = Fault(frame.code) if frame.code in Fault._value2member_map_ else Fault.RUNTIME
-    return _FAULTS[fault], frame.text, ("out_of_memory",) if fault is Fault.MEMORY else ()
-
-
 def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
     """What the reference itself does to its inputs: a program may do the same."""
     draw = problem.draws[0]
@@ -333,15 +297,17 @@ def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
     side.settle()
 
 
-def clean(text: str) -> str:
-    """Hostile text on one line: control characters (terminal escapes among them) become spaces."""
-    return "".join(c if c.isprintable() else " " for c in text)[:2000].strip()
-
-
 def hidden_folders() -> tuple[Path, ...]:
     """Folders that a candidate must not see: the user's home."""
     home = Path.home()
     return (home,) if home != Path("/") else ()
+
+
+def open_folder() -> Path | None:
+    """Where children's folders go: the usual temporary folder, or /tmp where a private uid could not enter that one."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    closed = any(not p.stat().st_mode & 0o001 for p in (usual, *usual.parents))
+    return Path("/tmp") if closed and Path("/tmp").is_dir() else usual
 
 
 def last_core() -> int | None:

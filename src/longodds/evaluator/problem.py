@@ -21,7 +21,7 @@ from longodds.types import Task, digest_text
 
 PEAK_MULTIPLE, RMS_MULTIPLE = 24.0, 12.0
 _TIGHTEST = 3.0
-_SHOWN = {"base": 2}  # draws of a law in the correctness phase, one unless said
+_SHOWN = {"base": 2, "rare": 3}  # draws of a law in the correctness phase, one unless said
 _HIDDEN = 1
 _RARE_EVERY = 5
 _YARDSTICK_S = 2.0

@@ -25,7 +25,7 @@ _NEWNS, _NEWPID, _NEWNET, _NEWIPC, _NEWUSER = 0x20000, 0x20000000, 0x40000000, 0
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 4096, 16384, 1 << 18, 2, 4, 8
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SCRATCH_BYTES, _SCRATCH_FILES, _PROCESSES = 512 << 20, 20_000, 256
-PRIVATE_UID = 61_000  # no account; one candidate of ours at a time per controller lives under it
+PRIVATE_UIDS = range(61_000, 65_000)  # no accounts; one for each oracle, since the process limit counts per uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Plan:
     scratch: Path
     memory_bytes: int
     hide: tuple[Path, ...] = ()
+    uid: int = PRIVATE_UIDS[0]
 
 
 def load_libc() -> ctypes.CDLL:
@@ -89,8 +90,8 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
         _limit(plan)
     if "private_uid" in plan.layers:
         os.setgroups([])
-        os.setresgid(PRIVATE_UID, PRIVATE_UID, PRIVATE_UID)
-        os.setresuid(PRIVATE_UID, PRIVATE_UID, PRIVATE_UID)
+        os.setresgid(plan.uid, plan.uid, plan.uid)
+        os.setresuid(plan.uid, plan.uid, plan.uid)
         # A change of uid clears both: the parent-death signal, and the dump flag that lets the oracle read outputs.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
@@ -147,7 +148,7 @@ def _own_scratch(libc: ctypes.CDLL, plan: Plan) -> None:
         (plan.scratch / name).write_bytes(data)
     if "private_uid" in plan.layers:
         for path in (plan.scratch, *plan.scratch.iterdir()):
-            os.chown(path, PRIVATE_UID, PRIVATE_UID)
+            os.chown(path, plan.uid, plan.uid)
 
 
 def in_namespaces(libc: ctypes.CDLL, plan: Plan, body: Callable[[], int], announce: Callable[[int], None]) -> int:
@@ -260,7 +261,7 @@ class _Probes:
         def another() -> bool:
             enter(self.libc, self._plan(*layers))
             readable = os.access(Path(os.__file__), os.R_OK) and os.access(sys.executable, os.X_OK)
-            return os.getuid() == PRIVATE_UID and readable and _denied(lambda: os.setuid(0))
+            return os.getuid() == PRIVATE_UIDS[0] and readable and _denied(lambda: os.setuid(0))
 
         return self._nested(layers, another)
 

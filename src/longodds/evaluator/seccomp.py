@@ -43,7 +43,8 @@ _DENIED: dict[str, dict[str, int]] = {
 _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
-_NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
+# CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET, and CLONE_PARENT, which leaves the family.
+_DENIED_CLONES = 0x7E020000 | 0x8000
 
 _LD_W, _JEQ, _JSET, _JGE, _AND, _RET = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -73,7 +74,7 @@ def build_filter(machine: str) -> bytes:
         ops += [_op(_JEQ, number, 0, 1), _op(_RET, eperm)]
     # clone3's flags lie behind a pointer that a filter can't read: ENOSYS makes libc fall back to clone.
     ops += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, enosys)]
-    ops += [_op(_JEQ, _CLONE[machine], 0, 4), _op(_LD_W, 16), _op(_JSET, _NEW_NAMESPACES, 0, 1), _op(_RET, eperm)]
+    ops += [_op(_JEQ, _CLONE[machine], 0, 4), _op(_LD_W, 16), _op(_JSET, _DENIED_CLONES, 0, 1), _op(_RET, eperm)]
     ops += [_op(_RET, _ALLOW)]
     # A datagram socket of a pair could still send to a path outside; streams and sequenced packets can't.
     ops += [_op(_JEQ, _SOCKETPAIR[machine], 0, 6), _op(_LD_W, 24), _op(_AND, 0xF)]

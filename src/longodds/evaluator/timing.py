@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from longodds.errors import InfraError
@@ -26,6 +27,8 @@ _CHECKED_SHARE = 0.2
 _DECOY_SHARE = 0.1
 # Waking up, reading a frame and answering it costs some tens of microseconds of CPU outside the timed interval.
 TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
+_STOLEN_NS = 100_000
+_SPOTS = 64
 _SLACK_NS = 400_000
 _SLACK_SHARE = 0.15
 
@@ -76,8 +79,12 @@ class Side:
                 raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
             raise
         wall = float(time.perf_counter_ns() - start)
+        if not self.trusted and self.child.stolen_ns > _STOLEN_NS:
+            raise Cheat(f"the process used {self.child.stolen_ns / 1e3:.0f} us of CPU while it was stopped")
         if frame.kind is not Kind.DONE:
             raise Refused(frame)
+        if len(frame.words) != len(self.problem.output_leaves):
+            raise ChildEnded("broke the protocol: wrong number of outputs")
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
             raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
         used = self.child.cpu_ns() - before
@@ -94,6 +101,18 @@ class Side:
             tree.Leaf(0, leaf.dtype, leaf.shape, leaf.stride).view(block)
             for leaf, block in zip(leaves, self._blocks, strict=True)
         ]
+
+    def spots(self, frame: Frame, places: list[np.ndarray]) -> list[torch.Tensor]:
+        """The answer's elements at the given offsets, per leaf. Raises ChildEnded."""
+        found: list[torch.Tensor] = []
+        for leaf, address, at in zip(self.problem.output_leaves, frame.words, places, strict=True):
+            if leaf.elements == 0:
+                found.append(torch.empty(0, dtype=leaf.dtype))
+                continue
+            size = leaf.dtype.itemsize
+            data = bytearray(self.child.sample(address, at * size, size))
+            found.append(torch.frombuffer(data, dtype=leaf.dtype))
+        return found
 
     def settle(self) -> None:
         """Forget the accounting so far: what follows is a new phase."""
@@ -135,6 +154,7 @@ class Meter:
         self.rng, self.timeout_s, self.deadline = rng, timeout_s, deadline
         self.pairs = Pairs()
         self._number = 0
+        self._numbers = np.random.default_rng(rng.getrandbits(63))
 
     def warm(self, seconds: float = 0.03) -> None:
         """Call each side until a time is over and newer calls are no faster than older ones; sets calls per pair."""
@@ -170,13 +190,19 @@ class Meter:
         result: dict[bool, tuple[float, float]] = {}
         seen: dict[bool, list[torch.Tensor]] = {}
         frames: dict[bool, Frame] = {}
+        spots: dict[bool, list[torch.Tensor]] = {}
+        places = self._places()
         sides = (self.reference, self.candidate) if first_is_reference else (self.candidate, self.reference)
         for side in sides:
             own, wall, frame = self._timed(side, contents)
             result[side.trusted] = (own, wall)
+            spots[side.trusted] = side.spots(frame, places)
+            if not side.trusted and len(side.child.family()) > 1:
+                raise Cheat("the program leaves processes running between calls")
             if check:
                 frames[side.trusted] = frame
                 seen[side.trusted] = side.outputs(frame)
+        self._spot_check(spots[False], spots[True], law)
         if check:
             # Both err, so the allowance against the reference's own output is twice that against the yardstick.
             tolerances = [t.times(2.0) for t in self.problem.tolerances[law]]
@@ -185,6 +211,15 @@ class Meter:
                 raise Wrong(f"in a timed call: {message} (inputs: {law})")
             check_hygiene(self.problem, self.candidate, contents, seen[False], frames[False], "in a timed call: ")
         return result
+
+    def _places(self) -> list[np.ndarray]:
+        """Secret element offsets in every output leaf, new for each call: every timed answer is looked at a little."""
+        return [self._numbers.integers(0, max(leaf.elements, 1), _SPOTS) for leaf in self.problem.output_leaves]
+
+    def _spot_check(self, got: list[torch.Tensor], want: list[torch.Tensor], law: str) -> None:
+        for a, b, tolerance, name in zip(got, want, self.problem.tolerances[law], self.problem.names, strict=True):
+            if a.numel() and not compare.Errors.between(a, b).peak <= 2 * tolerance.peak:
+                raise Wrong(f"in a timed call: {name} is wrong at a place looked at (inputs: {law})")
 
     def run(self, count: int) -> None:
         """Add `count` pairs, fewer for a hopeless loser. Raises Wrong, Cheat and what a child raises."""
@@ -214,8 +249,6 @@ class Meter:
     def _audit(self) -> None:
         """Work outside the timed interval, by the process's CPU clock or by processes left running, is a cheat."""
         side = self.candidate
-        if len(side.child.family()) > 1:
-            raise Cheat("the program leaves processes running between calls")
         if not side.own_ns or not self.pairs.d:
             return
         typical, excess = _median(side.own_ns), _median(side.excess_ns)
@@ -226,7 +259,10 @@ class Meter:
             )
         # The oracle's clock without the usual cost of asking must tell the same story as the program's timer.
         usual = _median(self.reference.wait_ns) * self.pairs.calls
-        self.pairs.honest = [_log_ratio(r - usual, c - usual) for r, c in self.pairs.wall_ns]
+        # Never less than a twentieth of what the clock saw: the usual cost is a median and may exceed a single wait.
+        self.pairs.honest = [
+            _log_ratio(max(r - usual, 0.05 * r), max(c - usual, 0.05 * c)) for r, c in self.pairs.wall_ns
+        ]
         gaps = [d - h for d, h in zip(self.pairs.d, self.pairs.honest, strict=True)]
         gap = stats.median_interval(gaps, _TIMER_LEVEL)
         if gap.low > TIMER_GAP:

@@ -38,7 +38,11 @@ def _spawn(request: dict[str, Any], fds: list[int], libc: Any) -> tuple[int, int
 
     scratch = Path(request["scratch"])
     plan = sandbox.Plan(
-        tuple(request["layers"]), scratch, int(request["memory_bytes"]), tuple(Path(p) for p in request["hide"])
+        tuple(request["layers"]),
+        scratch,
+        int(request["memory_bytes"]),
+        tuple(Path(p) for p in request["hide"]),
+        int(request["uid"]),
     )
     reader, writer = os.pipe()
     waiter = os.fork()

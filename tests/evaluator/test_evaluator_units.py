@@ -1,0 +1,234 @@
+"""The evaluator's parts that need no child process: frames, trees, laws, comparison, statistics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longodds.evaluator import frames, laws, seccomp, stats, tree
+from longodds.evaluator.compare import Errors, Tolerance, check
+from longodds.evaluator.frames import Frame, Kind
+
+
+@given(
+    st.sampled_from([Kind.READY, Kind.CALL, Kind.DONE]),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 2**64 - 1),
+    st.lists(st.integers(0, 2**64 - 1), max_size=frames.MAX_LEAVES),
+)
+def test_a_frame_survives_the_wire(kind: Kind, value: int, nonce: int, words: list[int]) -> None:
+    frame = Frame(kind, value, 0, tuple(words), "", nonce)
+    data = frames.encode(frame)
+    assert len(data) == frames.FRAME
+    assert frames.decode(data) == frame
+
+
+@given(st.binary(max_size=frames.FRAME + 10))
+def test_any_bytes_decode_or_raise_value_error(data: bytes) -> None:
+    try:
+        frame = frames.decode(data.ljust(frames.FRAME, b"\0") if len(data) > 20 else data)
+    except ValueError:
+        return
+    assert isinstance(frame, Frame)
+
+
+@given(st.text())
+def test_an_error_text_is_cut_and_decodes(text: str) -> None:
+    frame = frames.decode(frames.encode(Frame(Kind.ERROR, code=2, text=text)))
+    assert frame.kind is Kind.ERROR
+    assert text.startswith(frame.text[:20]) or "�" in frame.text or "?" in frame.text
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.text(max_size=5),
+    st.booleans(),
+    st.integers(-(2**62), 2**62),
+    st.floats(allow_nan=False),
+    st.builds(
+        lambda shape, dtype: torch.arange(math.prod(shape)).reshape(shape).to(dtype),
+        st.lists(st.integers(0, 3), max_size=3),
+        st.sampled_from([torch.float32, torch.float64, torch.int32, torch.bool, torch.bfloat16]),
+    ),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda c: st.one_of(st.lists(c, max_size=3), st.tuples(c, c), st.dictionaries(st.text(max_size=3), c, max_size=3)),
+    max_leaves=8,
+)
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    return type(a) is type(b) and a == b
+
+
+@settings(max_examples=200)
+@given(TREES)
+def test_a_tree_survives_being_written_and_read(value: object) -> None:
+    spec, leaves, size = tree.describe(value)
+    block = torch.zeros(size, dtype=torch.uint8)
+    tree.write(value, leaves, block)
+    assert same(tree.read(spec, block), value)
+    assert tree.leaves_of(spec) == leaves
+    assert tree.mismatch(spec, value) == ""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.arange(12.0).reshape(3, 4).t(),
+        lambda: torch.arange(3.0).reshape(3, 1).expand(3, 5),
+        lambda: torch.arange(24.0).reshape(2, 3, 4)[:, ::2],
+        lambda: torch.tensor(5),
+    ],
+)
+def test_strides_survive(make: object) -> None:
+    value = make()  # type: ignore[operator]
+    spec, leaves, size = tree.describe([value])
+    block = torch.zeros(size, dtype=torch.uint8)
+    tree.write([value], leaves, block)
+    back = tree.read(spec, block)[0]
+    assert back.stride() == value.stride()
+    assert torch.equal(back, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "word"),
+    [
+        (torch.zeros(2), torch.zeros(3), "shape"),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64), "dtype"),
+        (torch.zeros(2), torch.nn.Parameter(torch.zeros(2)), "Parameter"),
+        ([torch.zeros(2)], (torch.zeros(2),), "list"),
+        ({"a": 1}, {"b": 1}, "keys"),
+        ([1, 2], [1], "items"),
+        (1, 1.0, "int"),
+    ],
+)
+def test_a_wrong_structure_is_named(value: object, other: object, word: str) -> None:
+    assert word in tree.mismatch(tree.describe(value)[0], other)
+
+
+def test_what_can_not_be_passed_is_refused() -> None:
+    with pytest.raises(tree.Unsupported, match="object"):
+        tree.describe([object()])
+    with pytest.raises(tree.Unsupported, match="strided"):
+        tree.describe([torch.zeros(3).to_sparse()])
+
+
+def test_dense_strides_keep_permutations_and_repair_gaps() -> None:
+    assert tree.dense_strides((3, 4), (1, 3)) == (1, 3)
+    assert tree.dense_strides((3, 4), (0, 1)) == (4, 1)
+    assert tree.dense_strides((3, 4), (8, 1)) == (4, 1)
+
+
+@pytest.mark.parametrize("law", list(laws.LAWS))
+def test_a_law_repeats_keeps_structure_and_restores_torch(law: str) -> None:
+    originals = (torch.rand, torch.randn, torch.randint)
+
+    def get_inputs() -> list[torch.Tensor]:
+        return [torch.tril(torch.rand(16, 16)), torch.softmax(torch.randn(4, 8), -1), torch.randint(0, 7, (9,))]
+
+    first, second = laws.draw(get_inputs, law, 3), laws.draw(get_inputs, law, 3)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(first[0], torch.tril(first[0]))
+    assert torch.allclose(first[1].sum(-1), torch.ones(4))
+    assert int(first[2].min()) >= 0
+    assert int(first[2].max()) < 7
+    assert (torch.rand, torch.randn, torch.randint) == originals
+
+
+def test_laws_differ_from_the_base_as_they_say() -> None:
+    def draw(law: str) -> torch.Tensor:
+        return laws.draw(lambda: [torch.rand(64, 64)], law, 5)[0]
+
+    assert (draw("base") >= 0).all()
+    assert (draw("signs") < 0).any()
+    assert draw("small").abs().max() < 2e-3
+    assert draw("large").abs().max() > 32
+    assert (draw("sparse") == 0).float().mean() > 0.8
+    assert len(draw("ties").unique()) <= 9
+    assert (draw("constant_rows").std(-1) == 0).all()
+    assert 0 < (draw("rare") != draw("base")).sum() <= 3
+
+
+def test_errors_see_nan_infinities_and_exact_types() -> None:
+    nan, inf = float("nan"), float("inf")
+    a = torch.tensor([1.0, nan, inf])
+    assert Errors.between(a, a.clone()).peak == 0
+    assert Errors.between(torch.tensor([1.0, nan]), torch.tensor([1.0, 2.0])).peak == inf
+    assert Errors.between(torch.tensor([1.0, -inf]), torch.tensor([1.0, inf])).peak == inf
+    assert Errors.between(torch.tensor([1, 2]), torch.tensor([1, 3])).peak == inf
+    assert Errors.between(torch.zeros(0), torch.zeros(0)).peak == 0
+    assert not Errors(nan, 0.0).within(Tolerance(1.0, 1.0))
+
+
+def test_the_first_mismatch_is_named() -> None:
+    want = torch.zeros(3, 4, dtype=torch.float64)
+    got = torch.zeros(3, 4)
+    got[1, 2] = 0.5
+    message = check([got], [want], [Tolerance(1e-3, 1.0)], ["output"])
+    assert "output[1, 2]: got 0.5, expected 0" in message
+    assert "1 of 12" in message
+    spread = torch.full((3, 4), 9e-4)
+    assert "root-mean-square" in check([spread], [want], [Tolerance(1e-3, 1e-4)], ["output"])
+
+
+def test_rank_gives_the_exact_coverage() -> None:
+    for n, level in ((16, 0.01), (32, 0.003), (64, 0.004), (128, 0.01)):
+        k = stats.rank(n, level)
+        outside = 2 * sum(math.comb(n, i) for i in range(k)) / 2**n
+        wider = 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n
+        assert outside <= level < wider
+    assert stats.rank(4, 0.01) == 0
+    assert math.isinf(stats.median_interval([1.0] * 4, 0.01).low)
+
+
+def test_the_looks_spend_the_whole_error_and_no_more() -> None:
+    for last in (16, 32, 64):
+        spent = sum(stats.look_level(n, last) for n in stats.LOOKS[1:] if n <= last)
+        assert spent == pytest.approx(stats.LEVEL)
+
+
+def test_the_sequential_interval_rarely_excludes_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    wrong, runs = 0, 4000
+    for _ in range(runs):
+        x = rng.standard_t(2, 64) * 0.01  # heavy-tailed noise around no difference
+        for look in stats.LOOKS[1:]:
+            at = stats.median_interval(x[:look], stats.look_level(look, 64))
+            if at.low > 0 or at.high < 0:
+                wrong += 1
+                break
+    assert wrong <= stats.LEVEL * runs + 3 * math.sqrt(stats.LEVEL * runs)
+
+
+def test_between_process_spread_is_recovered_and_zero_without_one() -> None:
+    rng = np.random.default_rng(1)
+    groups = [rng.normal(rng.normal(0, 0.02), 0.01, 16) for _ in range(400)]
+    assert stats.between_process_sd(groups) == pytest.approx(0.02, rel=0.15)
+    alike = [rng.normal(0, 0.01, 16) for _ in range(400)]
+    assert stats.between_process_sd(alike) < 0.003
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_seccomp_filter_is_well_formed(machine: str) -> None:
+    code = seccomp.build_filter(machine)
+    assert len(code) % 8 == 0
+    count = len(code) // 8
+    for i in range(count):
+        op = int.from_bytes(code[8 * i : 8 * i + 2], "little")
+        jt, jf = code[8 * i + 2], code[8 * i + 3]
+        if op & 7 == 5:  # a jump lands inside the program
+            assert i + 1 + max(jt, jf) < count
+    assert int.from_bytes(code[-8:-6], "little") == 6  # ends in a return
