@@ -137,6 +137,25 @@ def test_infrastructure_failures_are_retried_and_owed_again(tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "once")
 
 
+def test_a_task_that_cannot_be_judged_by_is_named_and_the_others_are_done(tmp_path):
+    class Picky(FakeEvaluator):
+        def evaluate(self, task, program, *, timed=True):
+            if task.id == "fake/t1":
+                raise UserError("its reference raises: no")
+            return super().evaluate(task, program, timed=timed)
+
+    progress = Recorder()
+    outcome, policy, _ = run_fresh(tmp_path / "a", evaluator=Picky(), progress=progress)
+    assert outcome.unusable == {"fake/t1": "its reference raises: no"}
+    assert not outcome.complete
+    assert outcome.unjudged == 0
+    assert any("fake/t1 cannot be judged by" in n for n in progress.notes)
+    assert sum(c.task_digest == TASKS[1].digest and c.seed == 1 for c in policy.calls) == 0
+    samples = RunDir.open(tmp_path / "a").samples()
+    assert all(s.verdict is not None for s in samples if s.task_id != "fake/t1")
+    assert sum(s.task_id != "fake/t1" for s in samples) == 48
+
+
 def test_time_none_times_nothing_and_is_complete(tmp_path):
     outcome, _, evaluator = run_fresh(tmp_path / "a", time="none")
     assert outcome.complete
@@ -280,29 +299,36 @@ best_of_n(sys.argv[2], s, policy=SlowPolicy(), evaluator=SlowEvaluator(), tasks=
 """
 
 
+def lines(path: Path) -> int:
+    """Rows of samples and verdicts so far."""
+    files = [path / "samples.jsonl", path / "verdicts.jsonl"]
+    return sum(f.read_bytes().count(b"\n") for f in files if f.exists())
+
+
 def test_kill_9_and_again_until_done(tmp_path):
     run_fresh(tmp_path / "whole")
     rng = random.Random(0)
     command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "a")]
     verdicts: dict[str, Status] = {}
-    for attempt in range(12):
+    for attempt in range(1, 7):
+        enough = lines(tmp_path / "a") + rng.randrange(1, 30)
         p = subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ))
         assert p.stdout is not None
         p.stdout.readline()
-        try:
-            p.wait(timeout=None if attempt == 11 else 0.02 + 0.1 * rng.random())
-        except subprocess.TimeoutExpired:
+        while attempt < 6 and lines(tmp_path / "a") < enough and p.poll() is None:
+            time.sleep(0.001)
+        if attempt < 6:
             p.send_signal(signal.SIGKILL)
-            p.wait()
+        p.wait()
         p.stdout.close()
-        if (tmp_path / "a" / "config.json").exists():
-            now = {s.sample_id: s.verdict for s in RunDir.open(tmp_path / "a").samples() if s.verdict}
-            assert verdicts.items() <= now.items(), "finished verdicts are kept"
-            verdicts = now
+        now = {s.sample_id: s.verdict for s in RunDir.open(tmp_path / "a").samples() if s.verdict}
+        assert verdicts.items() <= now.items(), "finished verdicts are kept"
+        verdicts = now
         if p.returncode == 0:
             break
-        time.sleep(0.01)
+        assert p.returncode == -signal.SIGKILL
     assert p.returncode == 0
+    assert attempt > 3, "it was killed in the middle"
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
-    assert len(manifest["attempts"]) >= 2
+    assert len(manifest["attempts"]) == attempt

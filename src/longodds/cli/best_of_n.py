@@ -12,7 +12,7 @@ from longodds.cli.console import json_stdout, print_text, write_json
 from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
 from longodds.cli.report import make_report
 from longodds.cli.select import print_selection
-from longodds.errors import InfraError
+from longodds.errors import InfraError, UserError
 from longodds.types import Status
 
 if TYPE_CHECKING:
@@ -99,6 +99,10 @@ def _run(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool)
             f"{outcome.unjudged} of {outcome.samples} samples got no verdict; what was done is kept, and the same "
             "command tries them again"
         )
+    if outcome.unusable:
+        task, why = next(iter(outcome.unusable.items()))
+        more = f" and {len(outcome.unusable) - 1} more" if len(outcome.unusable) > 1 else ""
+        raise UserError(f"{task}{more} cannot be judged by ({why}); the others are done, leave it out in another RUN")
     return document
 
 
@@ -119,6 +123,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "distinct": len({(s.task_id, s.program_digest) for s in samples}),
         "tasks": len({s.task_id for s in samples}),
         "statuses": dict(statuses.most_common()),
+        "unusable": dict(outcome.unusable),
         "verified_faster": len(faster),
         "tasks_verified_faster": len({s.task_id for s in faster}),
         "cost": held.cost(),

@@ -16,7 +16,7 @@ from longodds.errors import UserError
 from longodds.selection import surprisal_of
 from longodds.store import RunDir, cost_document, derive_cost, money, sample_id
 from longodds.strategies.judging import Judge, Ledger, owed_verdicts
-from longodds.strategies.opening import isolation_layers, open_settings_evaluator, open_settings_policy
+from longodds.strategies.opening import open_settings_evaluator, open_settings_policy
 from longodds.strategies.planning import TimePlan, choose_tasks, parse_time
 from longodds.strategies.progress import Progress, Silent
 from longodds.strategies.provenance import describe_attempt
@@ -24,7 +24,7 @@ from longodds.strategies.sampling import Asked, Sampler, ask, record
 from longodds.types import SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from longodds.config import BestOfNSettings
     from longodds.types import Evaluator, Policy, Sample, Task
@@ -38,7 +38,8 @@ class Outcome:
     """What an attempt left behind.
 
     samples of expected have been drawn; unjudged of them have no verdict (the infrastructure failed); stopped:
-    the budget that ended sampling (`max_seconds`, `max_cost`), or None; resumed: whether the run was there before.
+    the budget that ended sampling (`max_seconds`, `max_cost`), or None; resumed: whether the run was there before;
+    unusable: task id -> why the evaluator cannot judge by it (its samples have no verdict either).
     """
 
     path: Path
@@ -47,10 +48,11 @@ class Outcome:
     unjudged: int
     stopped: str | None = None
     resumed: bool = False
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return self.samples == self.expected and self.unjudged == 0
+        return self.samples == self.expected and self.unjudged == 0 and not self.unusable
 
 
 def best_of_n(
@@ -88,9 +90,9 @@ def best_of_n(
         isolation = None
         if evaluator is None and owed.verdicts:
             progress.stage("starting the evaluator")
-            evaluator = open_settings_evaluator(settings, workers=settings.workers)
-            stack.callback(evaluator.close)
-            isolation = isolation_layers()
+            evaluator = opened = open_settings_evaluator(settings, workers=settings.workers)
+            stack.callback(opened.close)
+            isolation = opened.isolation
         _refuse_mixture(path, owed, policy, evaluator, re_evaluate)
         manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
         records = record(asked, policy) if policy is not None and owed.samples else []
@@ -189,6 +191,7 @@ class _Attempt:
         self._clock = clock
         self._began = clock()
         self._stopped: str | None = None
+        self._unusable: dict[str, str] = {}
         samples = run.samples()
         self._cells = _by_cell(samples)
         accept = evaluator.digest if re_evaluate and evaluator is not None else None
@@ -230,12 +233,15 @@ class _Attempt:
             unjudged=unjudged,
             stopped=self._stopped,
             resumed=self._run.resumed,
+            unusable=self._unusable,
         )
 
     def _sampled_cells(self) -> Iterator[tuple[Task, int, list[Sample]]]:
         """Every cell with all samples that it could get. Tasks are outermost: an evaluator prepares a task once."""
         for asked in self._asked:
             for seed in self._settings.seeds:
+                if asked.task.id in self._unusable:
+                    break  # found out after its first cell: no more samples that could not be judged
                 cell = self._cells.setdefault((asked.task.id, seed), [])
                 owed = _indices(asked.task, seed, self._settings.k, {s.sample_id for s in cell})
                 if owed and self._sampler is not None:
@@ -246,7 +252,12 @@ class _Attempt:
     def _settle(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
         owed = self._judge is not None and owed_verdicts(self._ledger, self._plan, seed, samples) > 0
         if self._judge is not None and owed:
-            self._judge.cell(task, seed, samples)
+            try:
+                self._judge.cell(task, seed, samples)
+            except UserError as e:
+                self._unusable[task.id] = str(e)
+                self._progress.note(f"{task.id} cannot be judged by: {e}")
+                return
         judged = self._ledger.judged(samples)
         whole = len(samples) == self._settings.k and len(judged) == len(samples)
         if whole and (owed or (task.id, seed) not in self._summed):
@@ -256,7 +267,8 @@ class _Attempt:
     def _retry(self) -> int:
         """Cells that the infrastructure failed get one more chance; returns how many samples still have no verdict."""
         tasks = {a.task.id: a.task for a in self._asked}
-        failed = {key: cell for key, cell in self._cells.items() if self._unjudged(cell)}
+        cells = ((key, cell) for key, cell in self._cells.items() if key[0] not in self._unusable)
+        failed = {key: cell for key, cell in cells if self._unjudged(cell)}
         if failed and self._judge is not None:
             count = sum(self._unjudged(cell) for cell in failed.values())
             self._progress.note(f"{count} samples got no verdict (the infrastructure failed); trying them again")

@@ -9,7 +9,8 @@ from longodds.errors import UserError
 
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings, EvaluationSettings
-    from longodds.types import Evaluator, Policy
+    from longodds.evaluator.controller import LocalEvaluator
+    from longodds.types import Policy
 
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
@@ -26,8 +27,8 @@ def open_settings_policy(settings: BestOfNSettings, environment: Environment | N
     )
 
 
-def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -> Evaluator:
-    """The evaluator of a run. Raises UserError for a device that is not here."""
+def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -> LocalEvaluator:
+    """The evaluator of a run, with this machine's calibration. Raises UserError for a device that is not here."""
     from longodds.evaluator import EvaluatorSettings, open_evaluator
     from longodds.strategies.calibrating import known_calibration
 
