@@ -1,0 +1,25 @@
+# attack: X1 closes the channel and goes on computing
+# task: softmax
+# expect: runtime_error
+import gc
+import struct
+
+import torch
+import torch.nn as nn
+
+gc.unfreeze()
+server = next(o for o in gc.get_objects() if type(o).__name__ == "Server" and hasattr(o, "channel"))
+head = struct.Struct("<IIQqII")
+
+
+def frame(kind, nonce=0, value=0, words=(), code=0, text=b""):
+    body = text or struct.pack("<%dQ" % len(words), *words)
+    return (head.pack(0x4C4F4444, kind, nonce, value, code, len(text) or len(words)) + body).ljust(4096, b"\0")
+
+
+server.channel.close()
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)

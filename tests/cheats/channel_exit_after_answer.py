@@ -1,0 +1,34 @@
+# attack: X1 ends the process just after it has answered
+# task: softmax
+# expect: runtime_error incorrect
+import gc
+import struct
+import os
+
+import torch
+import torch.nn as nn
+
+gc.unfreeze()
+server = next(o for o in gc.get_objects() if type(o).__name__ == "Server" and hasattr(o, "channel"))
+head = struct.Struct("<IIQqII")
+
+
+def frame(kind, nonce=0, value=0, words=(), code=0, text=b""):
+    body = text or struct.pack("<%dQ" % len(words), *words)
+    return (head.pack(0x4C4F4444, kind, nonce, value, code, len(text) or len(words)) + body).ljust(4096, b"\0")
+
+
+real = server.send
+
+
+def send(data):
+    real(data)
+    os._exit(0)
+
+
+server.send = send
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)

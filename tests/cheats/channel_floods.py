@@ -1,0 +1,34 @@
+# attack: X1 writes frames until the channel is full, from a thread
+# task: softmax
+# expect: incorrect runtime_error rejected compile_error timeout
+import gc
+import struct
+import threading
+
+import torch
+import torch.nn as nn
+
+gc.unfreeze()
+server = next(o for o in gc.get_objects() if type(o).__name__ == "Server" and hasattr(o, "channel"))
+head = struct.Struct("<IIQqII")
+
+
+def frame(kind, nonce=0, value=0, words=(), code=0, text=b""):
+    body = text or struct.pack("<%dQ" % len(words), *words)
+    return (head.pack(0x4C4F4444, kind, nonce, value, code, len(text) or len(words)) + body).ljust(4096, b"\0")
+
+
+def flood():
+    while True:
+        try:
+            server.channel.send(frame(3, nonce=7, value=1, words=(1,)))
+        except OSError:
+            return
+
+
+threading.Thread(target=flood, daemon=True).start()
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)

@@ -1,0 +1,26 @@
+# attack: X1 answers with the number of another call
+# task: softmax
+# expect: runtime_error rejected
+import gc
+import struct
+
+import torch
+import torch.nn as nn
+
+gc.unfreeze()
+server = next(o for o in gc.get_objects() if type(o).__name__ == "Server" and hasattr(o, "channel"))
+head = struct.Struct("<IIQqII")
+
+
+def frame(kind, nonce=0, value=0, words=(), code=0, text=b""):
+    body = text or struct.pack("<%dQ" % len(words), *words)
+    return (head.pack(0x4C4F4444, kind, nonce, value, code, len(text) or len(words)) + body).ljust(4096, b"\0")
+
+
+real = server.send
+server.send = lambda data: real(data[:8] + b"\1" * 8 + data[16:])
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)

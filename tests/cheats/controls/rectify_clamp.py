@@ -1,0 +1,11 @@
+# control: one pass instead of two
+# task: rectify
+# timed: yes
+import torch
+import torch.nn as nn
+
+
+class ModelNew(nn.Module):
+    @torch.inference_mode()
+    def forward(self, x):
+        return x.clamp_min(0.0)

@@ -1,0 +1,8 @@
+# attack: R3 inherits from the reference
+# task: softmax
+# expect: runtime_error compile_error
+import torch
+
+
+class ModelNew(Model):
+    pass
