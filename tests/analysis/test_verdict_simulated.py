@@ -43,6 +43,7 @@ def test_clear_truths_are_seen(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", list(RIGHT))
 def test_verdicts_are_right_on_simulated_studies(kind):
     """75 studies of each truth, 20 to 24 tasks of 48 to 64 samples: right at least 95 in 100, over all kinds."""
@@ -57,6 +58,7 @@ def test_verdicts_are_right_on_simulated_studies(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "design",
     [
@@ -75,6 +77,7 @@ def test_better_is_hardly_ever_said_where_nothing_is_there(design):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_better_is_not_said_because_most_candidates_are_fast():
     """Where 90 % of the correct candidates are fast, all choices of 20 cells are fast in one study of eight; a sign
     flip of (choice - random) would call most of those significant."""

@@ -41,42 +41,6 @@ def two_sided(pmf: Floats, observed: int) -> float:
     return min(1.0, 2 * min(upper, lower))
 
 
-def shared_choice_pmf(
-    members: Sequence[NDArray[np.intp]],
-    flags: Sequence[Floats],
-    *,
-    m: int,
-    permutations: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """Distribution, under a score without meaning, of the number of seeds of ONE task whose top m hold a fast program.
-
-    members: per seed, the indices of its correct programs in the task's list; flags: per seed, 1.0 where fast.
-    Programs that several seeds wrote keep one random rank in all of them, so that seeds which share programs
-    count as less than independent evidence. Seeds that share nothing give the Poisson-binomial distribution.
-    """
-    seen = np.concatenate(members) if members else np.zeros(0, dtype=np.intp)
-    if len(np.unique(seen)) == len(seen):
-        return poisson_binomial([_any_fast(f, m) for f in flags])
-    size = int(seen.max()) + 1
-    rank = rng.random((permutations, size), dtype=np.float32)
-    hits = np.zeros(permutations, dtype=np.intp)
-    for index, flag in zip(members, flags, strict=True):
-        mine = rank[:, index]
-        if m == 1:
-            hits += flag[np.argmax(mine, axis=1)] > 0
-        else:
-            top = np.argpartition(-mine, min(m, len(index)) - 1, axis=1)[:, :m]
-            hits += (flag[top] > 0).any(axis=1)
-    return np.bincount(hits, minlength=len(members) + 1) / permutations
-
-
-def _any_fast(flags: Floats, m: int) -> float:
-    n, fast = len(flags), int(flags.sum())
-    k = min(m, n)
-    return 1.0 - math.comb(n - fast, k) / math.comb(n, k)
-
-
 def convolve_all(pmfs: Sequence[Floats]) -> Floats:
     """Distribution of a sum of independent counts."""
     out = np.ones(1)
@@ -106,26 +70,11 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
     return mean, (beyond + 1) / (PERMUTATIONS + 1)
 
 
-def random_choice_sums(pools: Sequence[Floats], *, m: int = 1, seed: int = 0) -> Floats:
-    """(PERMUTATIONS,) sums over cells of the best of m random candidates. pools: per cell, the candidates' values."""
-    rng = np.random.default_rng(seed)
-    sums = np.zeros(PERMUTATIONS)
-    for pool in pools:
-        top = min(m, len(pool))
-        if top == 1:
-            sums += pool[rng.integers(len(pool), size=PERMUTATIONS)]
-            continue
-        weights = np.array([math.comb(i, top - 1) for i in range(len(pool))], dtype=np.float64)
-        edges = np.cumsum(weights) / weights.sum()
-        sums += np.sort(pool)[np.minimum(np.searchsorted(edges, rng.random(PERMUTATIONS), "right"), len(pool) - 1)]
-    return sums
-
-
 def choice_permutation_test(chosen: ArrayLike, sums: Floats) -> tuple[float, float]:
     """Permutation of "chosen" inside each cell for any value (log-speedup): (mean difference from random, p).
 
-    chosen: (cells,) values of the choices; sums: `random_choice_sums` of the same cells. Two-sided by twice the
-    smaller tail, Monte Carlo with the usual +1.
+    chosen: (cells,) values of the choices; sums: (draws,) their sum over the same cells if chosen at random. Two-sided
+    by twice the smaller tail, Monte Carlo with the usual +1.
     """
     value = np.asarray(chosen, dtype=np.float64)
     if not len(value):

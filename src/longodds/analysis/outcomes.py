@@ -27,7 +27,8 @@ METRICS = ("fast_1", "fast_1_sig", "fast_1.05", "fast_1.05_sig", "speedup", "log
 class CellOutcome:
     """One cell, its correct candidates in the order of `keys`.
 
-    worth: (metrics, c) value of each candidate; tokens: (c,); chosen: per strategy, positions in `keys`;
+    worth: (metrics, c) value of each candidate; tokens: (c,); program: (c,) index of its program among those of the
+    task, the same in all its cells; chosen: per strategy, positions in `keys`;
     value: (strategies, metrics), where random is an expectation and a strategy that times several has the best one.
     """
 
@@ -35,6 +36,7 @@ class CellOutcome:
     keys: list[str]
     worth: Floats
     tokens: Floats
+    program: NDArray[np.intp]
     chosen: dict[str, NDArray[np.intp]]
     sizes: dict[str, int]
     value: Floats
@@ -57,7 +59,8 @@ class Outcomes:
 
 def outcomes(pools: Pools, *, seed: int = 0) -> Outcomes:
     """Choose in every cell, then look up what the choices are worth. `seed` breaks ties."""
-    rows = [_outcome(cell, seed) for cell in pools.cells]
+    programs: dict[str, dict[str, int]] = {}
+    rows = [_outcome(cell, seed, programs.setdefault(cell.task_id, {})) for cell in pools.cells]
     task_ids = [t.task_id for t in pools.tasks]
     position = {name: i for i, name in enumerate(task_ids)}
     return Outcomes(
@@ -68,7 +71,7 @@ def outcomes(pools: Pools, *, seed: int = 0) -> Outcomes:
     )
 
 
-def _outcome(cell: Cell, seed: int) -> CellOutcome:
+def _outcome(cell: Cell, seed: int, programs: dict[str, int]) -> CellOutcome:
     correct = [c for c in cell.candidates if c.correct]
     keys = [c.key for c in correct]
     position = {key: i for i, key in enumerate(keys)}
@@ -90,7 +93,8 @@ def _outcome(cell: Cell, seed: int) -> CellOutcome:
     sizes = {n: min(choices[n].m, len(chosen[n])) for n in NAMES}
     value = np.stack([_value(worth, chosen[n], sizes[n], uniform=choices[n].uniform, n=len(keys)) for n in NAMES])
     tokens = np.array([c.n_tokens for c in correct], dtype=np.float64)
-    return CellOutcome(cell, keys, worth, tokens, chosen, sizes, value)
+    program = np.array([programs.setdefault(cell.programs[k], len(programs)) for k in keys], dtype=np.intp)
+    return CellOutcome(cell, keys, worth, tokens, program, chosen, sizes, value)
 
 
 def _value(worth: Floats, chosen: NDArray[np.intp], m: int, *, uniform: bool, n: int) -> Floats:
@@ -101,8 +105,13 @@ def _value(worth: Floats, chosen: NDArray[np.intp], m: int, *, uniform: bool, n:
     picked = worth[:, chosen]
     if not uniform:
         return picked.max(axis=1)
-    least = picked.min(axis=1)  # taken out before averaging, so that equal candidates average to exactly their value
-    return least + (np.sort(picked, axis=1) - least[:, None]) @ best_weights(len(chosen), m)
+    return mean_best(picked, m)
+
+
+def mean_best(values: Floats, m: int) -> Floats:
+    """Expected largest of a random m-subset of the last axis, (..., c) -> (...). Equal values give exactly theirs."""
+    least = values.min(axis=-1)
+    return least + (np.sort(values, axis=-1) - least[..., None]) @ best_weights(values.shape[-1], m)
 
 
 def best_weights(n: int, m: int) -> Floats:

@@ -42,13 +42,14 @@ UNTIMED = Measured(math.nan, math.nan)
 class Cell:
     """One task and one seed (of one run, where several are analysed together).
 
-    measured: of the correct candidates, by key.
+    measured: of the correct candidates, by key; programs: the digest of each candidate's program, by key.
     """
 
     task_id: str
     replicate: str
     candidates: list[Candidate]
     measured: dict[str, Measured]
+    programs: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def _cell(task_id: str, replicate: str, rows: list[Sample], unit: Unit) -> Cell:
             "compared; evaluate these samples again with one setting"
         )
     measured = {key: _middle(timings[key]) if key in timings else UNTIMED for key in correct}
-    return Cell(task_id, replicate, candidates, measured)
+    programs = {candidate_key(row, unit): row.program_digest for row in rows}
+    return Cell(task_id, replicate, candidates, measured, programs)
 
 
 def _measured(verdict: Verdict) -> Measured:

@@ -12,17 +12,17 @@ from longodds.analysis.hypotheses import (
     choice_permutation_test,
     cohens_h,
     holm,
-    random_choice_sums,
     sign_flip_test,
     sign_test,
     wilcoxon_test,
 )
 from longodds.analysis.likelihood import likelihood_summary, monotone, spearman
+from longodds.analysis.null import ChoiceNull, choice_null
 from longodds.analysis.outcomes import METRICS, NAMES, ORACLE, Outcomes, outcomes
 from longodds.analysis.pool import Pools, TaskPool, build_pools
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
 from longodds.analysis.scaling import scaling_curve, strategy_curves
-from longodds.analysis.verdict import Difference, choice_null, compare, verdict_document
+from longodds.analysis.verdict import Difference, clustered, compare, verdict_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def select_runs(
     bootstrap = Bootstrap(found.task, seed=seed)
     nulls = {name: choice_null(found, metric, m=m, seed=seed) for name, m in BASELINES.items()}
     differences = {(a, b): compare(found, a, b, metric, bootstrap, nulls.get(b)) for a, b in PAIRS}
-    tests = _tests(found, differences, metric)
+    tests = _tests(found, differences, nulls, metric)
     adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
     n_tasks, n_cells = len(pools.tasks), len(pools.cells)
     sizes = [sum(c.count for c in cell.candidates) for cell in pools.cells]
@@ -159,15 +159,17 @@ def _sd_over_seeds(found: Outcomes, values: Floats) -> float:
     return float(np.std(np.bincount(unit, values) / np.bincount(unit), ddof=1))
 
 
-def _tests(found: Outcomes, differences: dict[tuple[str, str], Difference], metric: str) -> list[dict[str, Any]]:
+def _tests(
+    found: Outcomes,
+    differences: dict[tuple[str, str], Difference],
+    nulls: dict[str, ChoiceNull | None],
+    metric: str,
+) -> list[dict[str, Any]]:
     """Every pair on the deciding share and on log-speedups; Holm's adjustment over the pairs, per metric and test."""
-    kept = [i for i, r in enumerate(found.rows) if r.keys]
-    worth = [found.rows[i].worth[METRICS.index("log_speedup")] for i in kept]
-    sums = {name: random_choice_sums(worth, m=m) for name, m in BASELINES.items()}
     rows: list[dict[str, Any]] = []
     for (a, b), d in differences.items():
         rows += _share_tests(found, d, metric)
-        rows += _speed_tests(found, a, b, kept, sums.get(b))
+        rows += _speed_tests(found, a, b, nulls.get(b))
     families: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row["metric"], row["test"]), []).append(row)
@@ -188,14 +190,20 @@ def _share_tests(found: Outcomes, d: Difference, metric: str) -> list[dict[str, 
     ]
 
 
-def _speed_tests(found: Outcomes, a: str, b: str, kept: list[int], random_sums: Floats | None) -> list[dict[str, Any]]:
+def _speed_tests(found: Outcomes, a: str, b: str, null: ChoiceNull | None) -> list[dict[str, Any]]:
     """Log-speedup of the choices over cells with a correct candidate; `effect` is the ratio of geometric means."""
+    kept = [bool(r.keys) for r in found.rows]
     va, vb = found.of(a, "log_speedup")[kept], found.of(b, "log_speedup")[kept]
-    if not kept or bool(np.isnan(va).any() or np.isnan(vb).any()):
+    if not any(kept) or bool(np.isnan(va).any() or np.isnan(vb).any()):
         return []
     d = va - vb
     base = {"a": a, "b": b, "metric": "log_speedup", "effect": math.exp(float(d.mean())), "effect_name": "ratio"}
-    statistic, p = sign_flip_test(d) if random_sums is None else choice_permutation_test(va, random_sums)
+    if null is None:
+        full = np.zeros(len(kept))
+        full[kept] = d
+        statistic, p = float(d.mean()), sign_flip_test(clustered(found, full))[1]
+    else:
+        statistic, p = choice_permutation_test(va, null.log_sums)
     rank_sum, rank_p = wilcoxon_test(d)
     positive, sign_p = sign_test(d)
     return [

@@ -13,33 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from longodds.analysis.hypotheses import (
-    convolve_all,
-    minimum_detectable_effect,
-    shared_choice_pmf,
-    sign_flip_test,
-    two_sided,
-)
+from longodds.analysis.hypotheses import sign_flip_test, two_sided
 from longodds.analysis.length import length_adjusted
 from longodds.analysis.library import normal_quantile
-from longodds.analysis.outcomes import METRICS, best_weights
+from longodds.analysis.null import ALPHA, ChoiceNull, by_task, shared_programs
 from longodds.analysis.resampling import MIN_TASKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from longodds.analysis.outcomes import CellOutcome, Outcomes
+    from longodds.analysis.outcomes import Outcomes
     from longodds.analysis.resampling import Bootstrap
 
     Floats = NDArray[np.float64]
 
 Answer = Literal["better", "worse", "no difference", "cannot tell"]
 
-ALPHA = 0.02
 MARGIN = 0.10
 LENGTH_SHARE = 0.5
 LENGTH_ALPHA = 0.10
-PERMUTATION_WORK = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,61 +57,12 @@ class Difference:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceNull:
-    """What m random choices a cell would have given, the baseline of every strategy that times m.
-
-    rows: cells with a correct candidate; flags: per row, (c,) 1.0 where fast; pmf: of the number of fast cells if
-    a score said nothing; spread: standard deviation of their share; n_cells: all cells.
-    """
-
-    rows: list[CellOutcome]
-    flags: list[Floats]
-    pmf: Floats
-    spread: float
-    minimum_detectable: float | None
-    n_cells: int
-
-
-def choice_null(found: Outcomes, metric: str, *, m: int = 1, seed: int = 0) -> ChoiceNull | None:
-    """The null distribution of a fast metric; None where a correct candidate was not timed.
-
-    Exact, but for tasks whose seeds share programs: those are permuted together, by simulation.
-    """
-    rows = [r for r in found.rows if r.keys]
-    flags = [r.worth[METRICS.index(metric)] for r in rows]
-    if any(bool(np.isnan(f).any()) for f in flags):
-        return None
-    pmf = _null(rows, flags, m, seed)
-    count = np.arange(len(pmf))
-    variance = max(float(pmf @ count**2) - float(pmf @ count) ** 2, 0.0)
-    q = np.zeros(len(found.rows))
-    q[: len(flags)] = [min(1.0, float(np.sort(f) @ best_weights(len(f), min(m, len(f))))) for f in flags]
-    least = minimum_detectable_effect(q, alpha=ALPHA)
-    return ChoiceNull(rows, flags, pmf, math.sqrt(variance) / len(found.rows), least, len(found.rows))
-
-
-def _null(rows: list[CellOutcome], flags: list[Floats], m: int, seed: int) -> Floats:
-    """Distribution of the number of fast cells if the score said nothing; seeds that share programs go together."""
-    rng = np.random.default_rng(seed)
-    work = sum(len(r.keys) for r in rows)
-    permutations = min(20_000, max(1000, PERMUTATION_WORK // max(work, 1)))
-    by_task: dict[str, list[int]] = {}
-    for i, r in enumerate(rows):
-        by_task.setdefault(r.cell.task_id, []).append(i)
-    pmfs: list[Floats] = []
-    for members in by_task.values():
-        index: dict[str, int] = {}
-        positions = [np.array([index.setdefault(k, len(index)) for k in rows[i].keys], dtype=np.intp) for i in members]
-        pmfs.append(shared_choice_pmf(positions, [flags[i] for i in members], m=m, permutations=permutations, rng=rng))
-    return convolve_all(pmfs)
-
-
 def compare(
     found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, null: ChoiceNull | None = None
 ) -> Difference:
     """a against b on a fast metric. With `null` (b is random, or random-top3) "chosen" is permuted inside each cell;
-    without (b is another strategy) the sign of each cell's difference is flipped."""
+    without (b is another strategy) the sign of each cell's difference is flipped, for a task whose seeds share programs
+    of all its cells at once."""
     va, vb = found.of(a, metric), found.of(b, metric)
     if bool(np.isnan(va).any() or np.isnan(vb).any()):
         return Difference(a, b, metric, reason="some of the choices were not timed, or have no log-probabilities")
@@ -135,7 +78,7 @@ def compare(
         ci95=bootstrap.interval(d, level=0.95),
     )
     if null is None:
-        return replace(base, p=sign_flip_test(d)[1])
+        return replace(base, p=sign_flip_test(clustered(found, d))[1])
     length = None
     if b == "random" and null.rows:
         chosen = [int(r.chosen[a][0]) for r in null.rows]
@@ -149,6 +92,19 @@ def compare(
         length_estimate=length.estimate if length else None,
         length_p=length.p if length else None,
     )
+
+
+def clustered(found: Outcomes, d: Floats) -> Floats:
+    """Differences that may change sign each: of a cell, or of all cells of a task whose seeds share programs."""
+    together: dict[str, bool] = {
+        rows[0].cell.task_id: shared_programs([r.program for r in rows])
+        for rows in by_task([r for r in found.rows if r.keys])
+    }
+    units: dict[object, float] = {}
+    for i, (r, value) in enumerate(zip(found.rows, d.tolist(), strict=True)):
+        unit: object = r.cell.task_id if together.get(r.cell.task_id) else i
+        units[unit] = units.get(unit, 0.0) + value
+    return np.array(list(units.values()), dtype=np.float64)
 
 
 def _widened(d: Difference, ci: tuple[float, float] | None, level: float, spread: float) -> tuple[float, float] | None:

@@ -199,8 +199,9 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
     if found["rho"] is None:
         return "No task has enough correct, timed programs of different surprisal to say."
     text = (
-        f"Inside a task, surprisal and speedup of the correct programs have a rank correlation of {_signed(found['rho'])}"
-        f" (p {_p_clause(found['p'])}, {found['tasks']} tasks, {found['candidates']:,} candidates)"
+        "Inside a task, surprisal and speedup of the correct programs have a rank correlation of "
+        f"{_signed(found['rho'])} (p {_p_clause(found['p'])}, "
+        f"{found['tasks']} tasks, {found['candidates']:,} candidates)"
     )
     if found["rho_ci"] is not None:
         text += f", 95 % interval over tasks {_signed(found['rho_ci'][0])} to {_signed(found['rho_ci'][1])}"
