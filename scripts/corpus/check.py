@@ -32,14 +32,26 @@ def _heavy(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     return make
 
 
+def _wide(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A generator of values so large that careless formulas overflow."""
+
+    def make(*size: Any, **options: Any) -> torch.Tensor:
+        return 64.0 * plain(*size, **options)
+
+    return make
+
+
 def check_pair(reference: str, programs: list[str], seed: int) -> list[str | None]:
     """None for each program that may stand for the reference, else the reason why not.
+
+    Three laws of inputs: as they are; other signs, ties and zeros (both in float64); 64 times as large (in float32).
+    A law on which the reference is not finite is left out.
 
     Raises Mismatch when the reference itself is unfit: not finite, constant, or changing its inputs.
     """
     verdicts: list[str | None] = [None] * len(programs)
-    for law in ("native", "heavy", "float32"):
-        dtype = torch.float32 if law == "float32" else torch.float64
+    for law in ("native", "heavy", "wide"):
+        dtype = torch.float32 if law == "wide" else torch.float64
         torch.set_default_dtype(dtype)
         try:
             _check_law(reference, programs, verdicts, seed, law)
@@ -49,7 +61,7 @@ def check_pair(reference: str, programs: list[str], seed: int) -> list[str | Non
 
 
 def _check_law(reference: str, programs: list[str], verdicts: list[str | None], seed: int, law: str) -> None:
-    if law != "float32":  # `.float()` must not bring single precision into a comparison in double
+    if law != "wide":  # `.float()` must not bring single precision into a comparison in double
         reference = reference.replace(".float()", ".double()")
         programs = [p.replace(".float()", ".double()") for p in programs]
     try:
@@ -62,7 +74,7 @@ def _check_law(reference: str, programs: list[str], verdicts: list[str | None], 
                     p.mul_(1 + 0.3 * torch.rand_like(p))
                     if p.abs().sum() == 0:
                         p.add_(torch.rand_like(p) * 0.3)
-        inputs = _inputs(space, seed, heavy=law == "heavy")
+        inputs = _inputs(space, seed, law)
         with torch.no_grad():
             expected = model(*[t.clone() for t in inputs])
     except (RuntimeError, TypeError, IndexError, NameError, AttributeError, ValueError, KeyError) as e:
@@ -71,7 +83,7 @@ def _check_law(reference: str, programs: list[str], verdicts: list[str | None], 
         raise Mismatch("reference: returns no tensor")
     values = expected.double()
     if not torch.isfinite(values).all():
-        if law == "heavy":
+        if law != "native":
             return
         raise Mismatch("reference: not finite")
     if law == "native" and (
@@ -83,12 +95,13 @@ def _check_law(reference: str, programs: list[str], verdicts: list[str | None], 
             verdicts[i] = _compare(program, space, model, inputs, expected, law)
 
 
-def _inputs(space: dict[str, Any], seed: int, heavy: bool) -> list[torch.Tensor]:
+def _inputs(space: dict[str, Any], seed: int, law: str) -> list[torch.Tensor]:
     torch.manual_seed(seed + 1)
-    if not heavy:
+    if law == "native":
         return space["get_inputs"]()
+    other = _heavy if law == "heavy" else _wide
     plain, uniform = torch.randn, torch.rand
-    torch.randn, torch.rand = _heavy(plain), _heavy(uniform)  # type: ignore[assignment]
+    torch.randn, torch.rand = other(plain), other(uniform)  # type: ignore[assignment]
     try:
         return space["get_inputs"]()
     finally:
@@ -115,7 +128,7 @@ def _compare(
         return f"{type(e).__name__}: {e}"
     if not isinstance(got, torch.Tensor) or got.shape != expected.shape:
         return f"shape {getattr(got, 'shape', None)} instead of {tuple(expected.shape)}"
-    if law == "float32" and got.dtype != expected.dtype:
+    if law == "wide" and got.dtype != expected.dtype:
         return f"dtype {got.dtype} instead of {expected.dtype}"
     if any(not torch.equal(a, b) for a, b in zip(copies, inputs, strict=True)):
         return "changes its inputs"
@@ -126,7 +139,7 @@ def _compare(
     stores = {t.untyped_storage().data_ptr() for t in copies if t.numel()}
     if got.numel() and got.untyped_storage().data_ptr() in stores:
         return "returns a view of an input"
-    tolerance = (1e-6, 1e-8) if law != "float32" else (2e-4, 2e-5)
+    tolerance = (1e-6, 1e-8) if law != "wide" else (1e-3, 1e-4)
     scale = max(1.0, float(expected.double().abs().max())) if expected.numel() else 1.0
     if not torch.allclose(got.double(), expected.double(), rtol=tolerance[0], atol=tolerance[1] * scale):
         return f"differs ({law})"

@@ -2,447 +2,45 @@
 
 from __future__ import annotations
 
-from random import Random
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-_NOUNS = [
-    "signal",
-    "feature",
-    "token",
-    "hidden",
-    "latent",
-    "input",
-    "sample",
-    "score",
-    "logit",
-    "value",
-    "query",
-    "target",
-    "label",
-    "weight",
-    "mix",
-    "blend",
-    "price",
-    "rate",
-    "flux",
-    "energy",
-    "mass",
-    "field",
-    "grid",
-    "wave",
-    "pulse",
-    "track",
-    "frame",
-    "pixel",
-    "patch",
-    "voxel",
-    "region",
-    "cell",
-    "node",
-    "edge",
-    "path",
-    "step",
-    "stage",
-    "phase",
-    "level",
-    "depth",
-    "span",
-    "width",
-    "block",
-    "chunk",
-    "group",
-    "head",
-    "slot",
-    "bank",
-    "table",
-    "entry",
-    "row",
-    "column",
-    "plane",
-    "slice",
-    "layer",
-    "unit",
-    "state",
-    "memory",
-    "cache",
-    "buffer",
-    "drift",
-    "noise",
-    "spread",
-    "spectrum",
-    "band",
-    "tone",
-    "pitch",
-    "beat",
-    "tempo",
-    "audio",
-    "speech",
-    "text",
-    "word",
-    "term",
-    "topic",
-    "user",
-    "item",
-    "rank",
-    "vote",
-    "review",
-    "click",
-    "view",
-    "visit",
-    "order",
-    "trade",
-    "asset",
-    "profit",
-    "risk",
-    "volume",
-    "demand",
-    "supply",
-    "load",
-    "power",
-    "heat",
-    "temp",
-    "wind",
-    "rain",
-    "tide",
-    "flow",
-    "stream",
-    "river",
-    "soil",
-    "leaf",
-    "root",
-    "stem",
-    "seed",
-    "bloom",
-    "grain",
-    "crop",
-    "herd",
-    "flock",
-    "gene",
-    "base",
-    "strand",
-    "probe",
-    "assay",
-    "dose",
-    "serum",
-    "marker",
-    "organ",
-    "tissue",
-    "muscle",
-    "joint",
-    "nerve",
-    "lens",
-    "beam",
-    "laser",
-    "photon",
-    "spin",
-    "charge",
-    "orbit",
-    "lattice",
-    "crystal",
-    "alloy",
-    "ion",
-    "plasma",
-    "vortex",
-    "shear",
-    "stress",
-    "strain",
-    "torque",
-    "thrust",
-    "lift",
-    "drag",
-    "speed",
-    "pace",
-    "stride",
-    "gait",
-    "motor",
-    "servo",
-    "sensor",
-    "gauge",
-    "meter",
-    "dial",
-    "knob",
-    "lever",
-    "pivot",
-    "anchor",
-    "bridge",
-    "tower",
-    "vault",
-    "arch",
-]
+if TYPE_CHECKING:
+    from random import Random
 
-_ARGUMENTS = [
-    "x",
-    "x",
-    "x",
-    "x",
-    "x",
-    "x",
-    "inputs",
-    "input",
-    "features",
-    "data",
-    "values",
-    "signal",
-    "tensor",
-    "z",
-    "h",
-    "u",
-    "v",
-    "a",
-    "t",
-    "s",
-    "q",
-    "logits",
-    "scores",
-    "batch",
-    "hidden",
-    "states",
-]
-_SECOND = [
-    "y",
-    "y",
-    "other",
-    "b",
-    "z",
-    "residual",
-    "skip",
-    "update",
-    "gate",
-    "context",
-    "weights",
-    "second",
-    "rhs",
-    "right",
-    "v",
-    "w",
-    "k",
-    "target",
-    "reference",
-]
-_TARGETS = ["target", "targets", "y", "label", "labels", "truth", "y_true", "classes", "t", "gold"]
-_INDICES = [
-    "index",
-    "indices",
-    "idx",
-    "ids",
-    "positions",
-    "pos",
-    "labels",
-    "segments",
-    "token_ids",
-    "selected",
-    "groups",
-    "which",
-    "codes",
-]
-_MASKS = ["mask", "mask", "keep", "valid", "active", "flags", "visible", "selected"]
-_MATRICES = ["a", "b", "w", "m", "k", "A", "B", "weight", "matrix", "x", "other", "left", "right"]
-_VECTORS = ["v", "d", "w", "s", "b", "scale", "diag", "weights", "vec", "coeffs", "gains", "u"]
 
-_SCALARS = {
-    "s": [
-        "scale",
-        "scale",
-        "alpha",
-        "factor",
-        "gain",
-        "coef",
-        "strength",
-        "gamma",
-        "multiplier",
-        "slope",
-        "beta",
-        "ratio",
-        "amount",
-        "intensity",
-    ],
-    "o": ["shift", "offset", "bias", "beta", "delta", "center", "threshold", "level", "base", "start", "zero_point"],
-    "e": ["eps", "eps", "eps", "eps", "epsilon", "tiny", "smoothing"],
-    "e2": ["eps", "eps", "epsilon", "delta", "smooth", "damping"],
-    "t": ["temperature", "temperature", "tau", "temp", "sharpness", "power", "gamma"],
-    "f": [
-        "alpha",
-        "momentum",
-        "decay",
-        "beta",
-        "mix",
-        "slope",
-        "rate",
-        "blend",
-        "fraction",
-        "keep",
-        "q",
-        "smoothing",
-        "discount",
-        "gamma",
-    ],
-    "f1": ["smoothing", "epsilon", "label_smoothing", "smooth", "eps"],
-    "f3": ["rate", "r", "growth"],
-    "lo": ["low", "lo", "min_value", "lower", "floor", "minimum"],
-    "hi": ["high", "hi", "max_value", "upper", "cap", "ceiling", "limit", "maximum"],
-    "big": ["fill_value", "floor", "fill", "min_score"],
-    "k": ["k", "steps", "n_steps", "num_steps", "top_k", "count", "lag", "n", "order"],
-    "g": ["groups", "num_groups", "n_groups", "blocks", "num_blocks", "heads", "parts"],
-}
-_PARAMETERS = [
-    "weight",
-    "weight",
-    "scale",
-    "gamma",
-    "gain",
-    "bias",
-    "beta",
-    "shift",
-    "offset",
-    "w",
-    "b",
-    "alpha",
-    "log_scale",
-    "slope",
-    "coeffs",
-]
-_MATRIX_PARAMETERS = [
-    "weight",
-    "weight",
-    "w",
-    "kernel",
-    "proj",
-    "matrix",
-    "table",
-    "down",
-    "up",
-    "u",
-    "v",
-    "w_in",
-    "w_out",
-    "factor",
-    "embedding",
-]
-_LINEARS = [
-    "linear",
-    "fc",
-    "proj",
-    "projection",
-    "dense",
-    "layer",
-    "lin",
-    "head",
-    "out_proj",
-    "in_proj",
-    "w_o",
-    "transform",
-    "classifier",
-]
-_BUFFERS = [
-    "running_mean",
-    "running_var",
-    "mean",
-    "var",
-    "std",
-    "center",
-    "stats",
-    "reference",
-    "support",
-    "grid",
-    "levels",
-    "edges",
-    "bins",
-]
-
-_DIMS = {
-    "B": ["BATCH", "BATCH", "ROWS", "N", "B", "BATCH_SIZE", "SAMPLES", "NUM_ROWS"],
-    "N": ["SEQ", "LENGTH", "STEPS", "N", "T", "TIME", "SEQ_LEN", "NUM_STEPS", "WINDOW", "POINTS"],
-    "C": ["COLS", "DIM", "FEATURES", "HIDDEN", "CHANNELS", "WIDTH", "D", "NUM_FEATURES", "CLASSES"],
-    "H": ["HEIGHT", "H", "HIDDEN", "DEPTH", "INNER"],
-    "W": ["WIDTH", "W"],
-    "M": ["M", "ROWS", "SIZE", "HEIGHT", "N", "OUTER"],
-    "K": ["K", "INNER", "DIM", "COLS", "CLASSES", "BINS", "GROUPS", "SEGMENTS", "VOCAB"],
-    "O": ["OUT", "OUT_FEATURES", "O", "OUT_DIM", "UNITS"],
-    "R": ["RANK", "R", "BOTTLENECK", "LOW"],
-    "G": ["GROUPS", "BLOCKS", "EXPERTS", "BRANCHES", "HEADS"],
-}
-
-# What a template calls its locals -> what people call them.
-_LOCALS = {
-    "m": ["mean", "mu", "m", "avg", "average", "center", "peak", "mx", "max_val", "row_mean"],
-    "v": ["var", "variance", "v", "sigma2", "spread"],
-    "s": ["s", "std", "sigma", "total", "sums", "denom", "scores", "scale"],
-    "c": ["centered", "c", "diff", "x_centered", "dev", "cum", "csum", "running"],
-    "d": ["d", "diff", "delta", "dev", "dist", "gap", "residual"],
-    "e": ["e", "exp_x", "exps", "ex", "num", "numerator", "exp_scores", "shifted_exp"],
-    "z": ["z", "shifted", "scaled", "logits", "zs"],
-    "p": ["p", "probs", "prob", "probabilities", "weights"],
-    "w": ["w", "weights", "weight", "attn", "probs"],
-    "logp": ["logp", "log_probs", "log_p", "lp", "logprobs"],
-    "h": ["h", "hidden", "state", "hid", "cur"],
-    "out": ["out", "output", "result", "res", "y"],
-    "outs": ["outs", "outputs", "results", "ys", "collected", "steps"],
-    "total": ["total", "acc", "running", "accum", "s"],
-    "acc": ["acc", "total", "running", "s"],
-    "lo": ["lo", "low", "min_val", "minimum", "x_min"],
-    "hi": ["hi", "high", "max_val", "maximum", "x_max"],
-    "n": ["n", "norm", "norms", "length", "size", "count"],
-    "i": ["i", "j", "idx", "t", "step"],
-    "t": ["t", "i", "step", "k"],
-    "row": ["row", "r", "vec", "sample"],
-    "gate": ["gate", "g", "gates", "sig"],
-    "g": ["g", "gate", "grouped", "groups", "gram"],
-    "a": ["a", "left", "first", "x1"],
-    "b": ["b", "right", "second", "x2"],
-}
-_GENERIC = [
-    "y",
-    "z",
-    "h",
-    "u",
-    "r",
-    "tmp",
-    "out",
-    "res",
-    "val",
-    "mid",
-    "part",
-    "inner",
-    "interim",
-    "step1",
-    "hidden",
-    "cur",
-    "acc",
-    "val2",
-    "scaled",
-    "mapped",
-]
+@cache
+def words(kind: str) -> list[str]:
+    """The words of `words.txt` for a kind; empty for a kind that it doesn't have."""
+    text = (Path(__file__).parent / "words.txt").read_text("utf-8")
+    lines = [line for line in text.replace("\n  ", " ").splitlines() if line.startswith(f"{kind}: ")]
+    return lines[0].partition(": ")[2].split() if lines else []
 
 
 def argument(rng: Random, role: str, taken: set[str]) -> str:
     """A fresh argument name for a role: main, second, target, index, mask, matrix, vector."""
-    pool = {
-        "main": _ARGUMENTS,
-        "second": _SECOND,
-        "target": _TARGETS,
-        "index": _INDICES,
-        "mask": _MASKS,
-        "matrix": _MATRICES,
-        "vector": _VECTORS,
-    }[role]
-    return _fresh(rng, pool if rng.random() < 0.6 else _NOUNS, taken)
+    pool = words("arg" if role == "main" else role)
+    return _fresh(rng, pool if rng.random() < 0.6 else words("nouns"), taken)
 
 
 def attribute(rng: Random, kind: str, taken: set[str]) -> str:
     """A fresh attribute name for a hole kind (scalar kinds, P, PM for matrices, L, R)."""
-    pool = {"P": _PARAMETERS, "PM": _MATRIX_PARAMETERS, "L": _LINEARS, "R": _BUFFERS}.get(kind) or _SCALARS[kind]
+    kinds = {"P": "parameter", "PM": "matrix_parameter", "L": "linear", "R": "buffer"}
+    pool = words(kinds.get(kind, f"scalar.{kind}"))
     name = rng.choice(pool)
     if rng.random() < 0.45:
-        name = f"{rng.choice(_NOUNS)}_{name}"
+        name = f"{rng.choice(words('nouns'))}_{name}"
     elif rng.random() < 0.15:
-        name = rng.choice(_NOUNS)
-    return name if name not in taken else _fresh(rng, [f"{rng.choice(_NOUNS)}_{n}" for n in pool], taken)
+        name = rng.choice(words("nouns"))
+    return name if name not in taken else _fresh(rng, [f"{rng.choice(words('nouns'))}_{n}" for n in pool], taken)
 
 
 def dimension(rng: Random, letter: str, taken: set[str]) -> str:
     """A fresh constant name for a dimension letter."""
-    pool = _DIMS.get(letter.upper(), _DIMS["C"])
+    pool = words(f"dim.{letter.upper()}") or words("dim.C")
     if rng.random() < 0.3:
-        noun = rng.choice(_NOUNS)
+        noun = rng.choice(words("nouns"))
         pool = [f"{noun}S".upper(), f"NUM_{noun}S".upper(), f"N_{noun}".upper(), f"{noun}_SIZE".upper()]
     return _fresh(rng, pool, taken)
 
@@ -453,11 +51,11 @@ def constant(rng: Random, attr: str, taken: set[str]) -> str:
 
 def local(rng: Random, hint: str, taken: set[str]) -> str:
     """A fresh local name for what a template called `hint`."""
-    pool = _LOCALS.get(hint, [hint])
+    pool = words(f"local.{hint}") or [hint]
     if rng.random() < 0.25:
-        pool = _GENERIC
+        pool = words("generic")
     elif rng.random() < 0.15:
-        pool = _NOUNS
+        pool = words("nouns")
     return _fresh(rng, pool, taken)
 
 

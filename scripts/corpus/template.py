@@ -13,12 +13,13 @@ Shapes are strings of letters, one a dimension (repeated letters are equal sizes
 number and names the last, `*` anything, `**` anything and takes no D. A letter may carry a suffix: `M1` is one less,
 `c2` an even size, `c2/2` its half. OUT-SHAPE also knows `-D` (D removed), `-` (a scalar) and `*` (as X).
 
-Holes, numbers: `s` scale, `o` offset, `e` small epsilon, `e2` larger one, `t` temperature, `f` fraction, `f1` small
-fraction, `f3` between 2.5 and 3.7, `lo`/`hi` bounds, `big` large negative number, `k:LO-HI` integer, `g:C` a divisor
-of C, `size:K` the size of a dimension. Inputs: `I:shape` any, `U:` non-negative, `S:` signs, `bin:` zeros and ones,
-`prob:` rows that sum to one, `T:`/`T2:` lower/upper triangular, `M:` Boolean, `G:shape<C` integers below C, `perm:M` a
-permutation. State: `P:` parameter, `Q:` positive, `Q01:` in (0, 1), `R:` buffer, `V:` positive buffer, `sorted:k`
-increasing buffer, `BD:C`/`KD:C` blocks for `g:C`, `L:in>out` linear layer, `L:in>out-` without bias.
+Holes, numbers: `s` scale, `o` offset, `e` small epsilon, `e2` larger one, `t` temperature, `f` fraction, `f9` near
+one, `f1` small fraction, `f3` between 2.5 and 3.7, `lo`/`hi` bounds, `big` large negative number, `k:LO-HI` integer,
+`g:C` a divisor of C, `size:K` the size of a dimension. Inputs: `I:shape` any, `U:` non-negative, `S:` signs, `bin:`
+zeros and ones, `prob:` rows that sum to one, `T:`/`T2:` lower/upper triangular, `M:` Boolean, `G:shape<C` integers
+below C, `perm:M` a permutation. State: `P:` parameter, `Q:` positive, `Q01:` in (0, 1), `R:` buffer, `V:` positive
+buffer, `sorted:k` increasing buffer, `BD:C`/`KD:C` blocks for `g:C`, `L:in>out` linear layer, `L:in>out-` without
+bias.
 """
 
 from __future__ import annotations

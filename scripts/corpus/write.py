@@ -39,12 +39,13 @@ def write_pairs(problem: Problem, family: str, rng: Random, wanted: int, speeds:
 
     Raises Mismatch when the reference is unfit or no body passes.
     """
-    reference = write_reference(problem, rng)
+    own = [rng.choice(s.idiom.refs) for s in problem.stages]
+    reference = write_reference(problem, rng, own)
     small = shrunken(reference, problem)
     task = Task("corpus/x", "corpus", small, digest_text(small))
     bodies: dict[str, str] = {}
     failure: str | None = None
-    for level, candidates in _bodies(problem, rng, wanted, speeds):
+    for level, candidates in _bodies(problem, rng, wanted, speeds, own):
         for body in candidates:
             if body in bodies:
                 break
@@ -70,8 +71,8 @@ def write_pairs(problem: Problem, family: str, rng: Random, wanted: int, speeds:
 # --- references ---------------------------------------------------------------------------------
 
 
-def write_reference(problem: Problem, rng: Random) -> str:
-    texts = [rng.choice(s.idiom.refs) for s in problem.stages]
+def write_reference(problem: Problem, rng: Random, texts: list[str]) -> str:
+    """The reference module in one author's style; texts: one of each idiom's ways to write it."""
     statements = render(problem, texts, rng, rng.choice((0.0, 0.5, 1.0)))
     share = rng.choice((0.0, 0.0, 0.3, 0.7, 1.0))
     statements = inline(statements, rng, share)
@@ -124,9 +125,9 @@ def shrunken(source: str, problem: Problem) -> str:
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def _bodies(problem: Problem, rng: Random, wanted: int, speeds: Speeds) -> list[tuple[str, list[str]]]:
+def _bodies(problem: Problem, rng: Random, wanted: int, speeds: Speeds, own: list[str]) -> list[tuple[str, list[str]]]:
     """(level, variants from daring to safe), the fastest first."""
-    ranked = [speeds.rank(s.idiom) for s in problem.stages]
+    ranked = [speeds.rank(s.idiom, text) for s, text in zip(problem.stages, own, strict=True)]
     plans: list[tuple[str, list[str]]] = [("fast", [speeds.pick(r, rng, 6.0) for r in ranked])]
     for _ in range(wanted - 1):
         roll = rng.random()
@@ -135,13 +136,13 @@ def _bodies(problem: Problem, rng: Random, wanted: int, speeds: Speeds) -> list[
         elif roll < 0.9:
             plans.append(("mixed", [speeds.pick(r, rng, 1.0) for r in ranked]))
         else:
-            plans.append(("same", [rng.choice(s.idiom.refs) for s in problem.stages]))
+            plans.append(("same", own))
     found: list[tuple[str, list[str]]] = []
     for level, texts in plans:
         statements = render(problem, texts)
         statements = inline(statements, rng, rng.choice((0.5, 1.0, 1.0)))
         variants = [finish_body(statements, problem, rng)]
-        if level != "same" and rng.random() < 0.9:
+        if rng.random() < (0.3 if level == "same" else 0.9):
             some = finish_body(in_place(statements, rng, 0.6), problem, rng)
             variants = [finish_body(in_place(statements, rng), problem, rng), some, *variants]
         found.append((level, variants))
