@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,17 +12,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from longodds.analysis.hypotheses import (
-    choice_permutation_test,
     cohens_h,
     holm,
     minimum_detectable_effect,
+    permutation_p,
     poisson_binomial,
     sign_flip_test,
     sign_test,
     two_sided,
     wilcoxon_test,
 )
-from longodds.analysis.null import draw_choices, shared_programs
 from longodds.analysis.resampling import Bootstrap, mean_interval
 
 
@@ -34,45 +32,6 @@ def test_poisson_binomial_against_all_outcomes(q):
     for outcome in itertools.product([0, 1], repeat=len(q)):
         brute[sum(outcome)] += math.prod(p if x else 1 - p for p, x in zip(q, outcome, strict=True))
     assert poisson_binomial(q) == pytest.approx(brute, abs=1e-12)
-
-
-def drawn(programs, m, draws=60_000):
-    rng = np.random.default_rng(1)
-    return list(draw_choices([np.array(p) for p in programs], m, draws, rng))
-
-
-@pytest.mark.parametrize("m", [1, 2, 3])
-def test_random_choices_take_every_subset_equally_often(m):
-    """Samples of one program (0 was written three times) are candidates like any other."""
-    (choices,) = drawn([[0, 1, 0, 2, 0]], m)
-    counts = Counter(tuple(sorted(row)) for row in choices.tolist())
-    subsets = list(itertools.combinations(range(5), m))
-    assert set(counts) == set(subsets)
-    assert [counts[s] / 60_000 for s in subsets] == pytest.approx([1 / len(subsets)] * len(subsets), abs=0.01)
-
-
-@pytest.mark.parametrize("m", [1, 2])
-def test_programs_shared_between_seeds_keep_one_rank(m):
-    """Against all orders of five programs, of which two seeds hold four each."""
-    members = [[0, 1, 2, 3], [4, 3, 2, 1]]
-    joint = Counter()
-    for order in itertools.permutations(range(5)):
-        joint[tuple(tuple(sorted(sorted(seed, key=order.index)[:m])) for seed in members)] += 1 / 120
-    choices = drawn(members, m)
-    found = Counter(
-        tuple(tuple(sorted(seed[i] for i in row)) for seed, row in zip(members, rows, strict=True))
-        for rows in zip(*(c.tolist() for c in choices), strict=True)
-    )
-    assert set(found) == set(joint)
-    assert max(abs(found[k] / 60_000 - joint[k]) for k in joint) < 0.01
-
-
-def test_equal_seeds_choose_equal_programs():
-    members = [[0, 0, 1, 2], [2, 1, 0, 0]]
-    a, b = drawn(members, 1, draws=2000)
-    assert all(members[0][i] == members[1][j] for (i,), (j,) in zip(a.tolist(), b.tolist(), strict=True))
-    assert shared_programs([np.array(p) for p in members])
-    assert not shared_programs([np.array([0, 0, 1]), np.array([2, 3])])
 
 
 def test_two_sided_doubles_the_smaller_tail():
@@ -102,15 +61,11 @@ def test_many_sign_flips_are_sampled_and_close():
     assert sign_flip_test(d)[1] == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
 
 
-def test_choice_permutation_against_all_choices():
-    pools = [[0.1, 0.5, -0.2], [0.0, 1.0], [0.3, 0.3, 0.4, 2.0]]
-    chosen = [0.5, 1.0, 2.0]
-    sums = np.array([sum(s) for s in itertools.product(*pools)])
-    estimate, p = choice_permutation_test(chosen, np.tile(sums, 100))
-    assert p == pytest.approx(2 * np.mean(sums >= sum(chosen) - 1e-9), abs=0.001)
-    assert estimate == pytest.approx(np.mean(chosen) - np.mean(sums) / 3)
-    assert choice_permutation_test([0.1, 0.0, 0.4], np.tile(sums, 100))[1] > 0.5
-    assert choice_permutation_test([], sums)[1] == 1.0
+def test_permutation_p_counts_both_tails():
+    null = np.array([-2.0, -1.0, 0.0, 1.0, 2.0] * 200)
+    assert permutation_p(2.0, null) == pytest.approx(2 * 201 / 1001)
+    assert permutation_p(-3.0, null) == pytest.approx(2 / 1001)
+    assert permutation_p(0.0, null) == 1.0
 
 
 def test_library_tests_and_effect_sizes():

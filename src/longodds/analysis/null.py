@@ -1,9 +1,11 @@
-"""What choices would have given if the score said nothing: the null hypothesis of every selection strategy.
+"""What a strategy would have gained if its score said nothing: the null hypothesis that the verdict rests on.
 
-In a cell, any correct candidate could as well have been chosen. Between the seeds of a task there is one more thing to
-keep: a score belongs to a program, so where several seeds wrote the same programs their choices go together, and three
-seeds are not three times the evidence. Programs that share nothing give independent cells and an exact distribution;
-tasks whose seeds share programs are drawn, all seeds from one random order of the task's programs.
+The outcomes of a task's correct programs are permuted among these programs, while every choice, every score and the
+number of samples of each program stay as they are. A permutation moves a program's outcome in all seeds at once and in
+all samples that wrote it, so that seeds and samples which share programs count for what they are: not independent.
+
+Where nothing is shared (every candidate is a program of its own) this is the same as choosing at random in each cell,
+and the number of fast cells has an exact distribution, Poisson-binomial. Elsewhere permutations are drawn.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longodds.analysis.hypotheses import convolve_all, minimum_detectable_effect, poisson_binomial
-from longodds.analysis.outcomes import METRICS, mean_best
+from longodds.analysis.hypotheses import minimum_detectable_effect, permutation_p, poisson_binomial, two_sided
+from longodds.analysis.outcomes import METRICS, best_weights, mean_best
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -30,64 +32,111 @@ if TYPE_CHECKING:
 ALPHA = 0.02
 MAX_DRAWS = 10_000
 MIN_DRAWS = 2_000
-WORK = 40_000_000
+WORK = 20_000_000
+BASELINES = {"random": 1, "random-top3": 3}
+"""The exact random strategies and how many each times."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceNull:
-    """What m random choices a cell would have given, the baseline of every strategy that times m.
+class Null:
+    """Permutation distributions of a study. rows: cells with a correct candidate; flags: per row, (c,) 1.0 where fast.
 
-    rows: cells with a correct candidate; flags: per row, (c,) 1.0 where fast; pmf: of the number of fast cells if
-    a score said nothing; spread: standard deviation of their share; n_cells: all cells.
-    log_sums: (draws,) sums over `rows` of the log-speedup of such choices.
+    fast, log: per strategy, (draws,) sums over `rows` of the value of its choice under permuted outcomes.
+    exact: per baseline, the distribution of the number of fast cells, where no program is shared (else empty).
+    minimum_detectable: per baseline. n_cells: all cells.
     """
 
     rows: list[CellOutcome]
     flags: list[Floats]
-    pmf: Floats
-    spread: float
-    minimum_detectable: float | None
     n_cells: int
-    log_sums: Floats
+    fast: dict[str, Floats]
+    log: dict[str, Floats]
+    exact: dict[str, Floats]
+    minimum_detectable: dict[str, float | None]
+
+    def fast_p(self, a: str, baseline: str, total: float, difference: float) -> float:
+        """Two-sided p of a's `total` number of fast cells, `difference` more than the baseline's expectation."""
+        if baseline in self.exact:
+            return two_sided(self.exact[baseline], round(total))
+        return permutation_p(difference, self.fast[a] - self.fast[baseline])
+
+    def log_p(self, a: str, baseline: str, difference: float) -> float:
+        """Two-sided p of a difference between sums of log-speedups."""
+        return permutation_p(difference, self.log[a] - self.log[baseline])
+
+    def spread(self, a: str, baseline: str) -> float:
+        """Standard deviation of the difference in the share of fast cells."""
+        if baseline in self.exact:
+            pmf = self.exact[baseline]
+            count = np.arange(len(pmf))
+            return math.sqrt(float(pmf @ (count - float(pmf @ count)) ** 2)) / self.n_cells
+        return float(np.std(self.fast[a] - self.fast[baseline])) / self.n_cells
 
 
-def choice_null(found: Outcomes, metric: str, *, m: int = 1, seed: int = 0) -> ChoiceNull | None:
-    """The null distribution of a fast metric and of log-speedups; None where a correct candidate was not timed."""
+def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *, seed: int = 0) -> Null | None:
+    """The null of a fast metric and of log-speedups for these strategies and the baselines.
+
+    None where a correct candidate was not timed, or a strategy made no choice in a cell that has one.
+    """
     rows = [r for r in found.rows if r.keys]
     at, log_at = METRICS.index(metric), METRICS.index("log_speedup")
-    if any(bool(np.isnan(r.worth[[at, log_at]]).any()) for r in rows):
+    names = [s for s in strategies if s not in BASELINES]
+    if any(bool(np.isnan(r.worth[[at, log_at]]).any()) or not all(len(r.chosen[n]) for n in names) for r in rows):
         return None
     rng = np.random.default_rng(seed)
+    groups = by_task(rows)
     draws = min(MAX_DRAWS, max(MIN_DRAWS, WORK // max(sum(len(r.keys) for r in rows), 1)))
-    log_sums = np.zeros(draws)
-    pmfs: list[Floats] = []
-    chances: list[float] = []
-    for members in by_task(rows):
-        q = [min(1.0, float(mean_best(r.worth[at], min(m, len(r.keys))))) for r in members]
-        hits = np.zeros(draws, dtype=np.intp)
-        for r, chosen in zip(members, draw_choices([r.program for r in members], m, draws, rng), strict=True):
-            picked = r.worth[:, chosen].max(axis=2) if m > 1 else r.worth[:, chosen[:, 0]]
-            log_sums += picked[log_at]
-            hits += picked[at] > 0
-        if shared_programs([r.program for r in members]):
-            pmfs.append(np.bincount(hits, minlength=len(members) + 1) / draws)
-            chances.append(float(np.mean(q)))
+    fast = {n: np.zeros(draws) for n in (*names, *BASELINES)}
+    log = {n: np.zeros(draws) for n in (*names, *BASELINES)}
+    for cells in groups:
+        size = max(int(r.program.max()) for r in cells) + 1
+        order = np.argsort(rng.random((draws, size), dtype=np.float32), axis=1)
+        for sums, index in ((fast, at), (log, log_at)):
+            permuted = program_values(cells, index, size)[order]
+            for r in cells:
+                _add(sums, r, permuted, names, binary=index == at)
+    flags = [r.worth[at] for r in rows]
+    shared = any(not distinct_programs([r.program for r in cells]) for cells in groups)
+    exact: dict[str, Floats] = {}
+    least: dict[str, float | None] = {}
+    for name, m in BASELINES.items():
+        q = [[min(1.0, float(mean_best(r.worth[at], min(m, len(r.keys))))) for r in cells] for cells in groups]
+        if not shared:
+            exact[name] = poisson_binomial([x for task in q for x in task])
+        units = [x for cells, task in zip(groups, q, strict=True) for x in _units(cells, task)]
+        least[name] = minimum_detectable_effect([*units, *[0.0] * (len(found.rows) - len(rows))], alpha=ALPHA)
+    return Null(rows, flags, len(found.rows), fast, log, exact, least)
+
+
+def _units(cells: list[CellOutcome], q: list[float]) -> list[float]:
+    """Chances of independent cells: a task whose seeds share programs counts as one cell."""
+    return q if distinct_programs([np.unique(r.program) for r in cells]) else [float(np.mean(q))]
+
+
+def _add(sums: dict[str, Floats], r: CellOutcome, permuted: Floats, names: list[str], *, binary: bool) -> None:
+    """Add one cell's values under permuted outcomes, (draws, programs of the task), to the strategies' sums."""
+    for name in names:
+        sums[name] += permuted[:, r.program[r.chosen[name]]].max(axis=1)
+    counts = np.bincount(r.program, minlength=permuted.shape[1]).astype(np.float64)
+    c = len(r.program)
+    total = permuted @ counts
+    for name, m in BASELINES.items():
+        if m == 1:
+            sums[name] += total / c
+        elif binary:  # the chance that m of c include one of the fast ones, linear between whole numbers of them
+            chance = [float(best_weights(c, min(m, c))[c - f :].sum()) for f in range(c + 1)]
+            sums[name] += np.interp(total, np.arange(c + 1), chance)
+        elif bool((counts == 1).all()):
+            sums[name] += mean_best(permuted[0], min(m, c))
         else:
-            pmfs.append(poisson_binomial(q))
-            chances += q
-    pmf = convolve_all(pmfs)
-    count = np.arange(len(pmf))
-    variance = float(pmf @ (count - float(pmf @ count)) ** 2)
-    empty = len(found.rows) - len(rows)
-    return ChoiceNull(
-        rows=rows,
-        flags=[r.worth[at] for r in rows],
-        pmf=pmf,
-        spread=math.sqrt(variance) / len(found.rows),
-        minimum_detectable=minimum_detectable_effect([*chances, *[0.0] * empty], alpha=ALPHA),
-        n_cells=len(found.rows),
-        log_sums=log_sums,
-    )
+            sums[name] += mean_best(permuted[:, r.program], min(m, c))
+
+
+def program_values(cells: Sequence[CellOutcome], metric: int, size: int) -> Floats:
+    """(size,) outcome of each program of a task, the mean over its candidates in all seeds."""
+    program = np.concatenate([r.program for r in cells])
+    value = np.concatenate([r.worth[metric] for r in cells])
+    return np.bincount(program, value, size) / np.bincount(program, minlength=size)
 
 
 def by_task(rows: Sequence[CellOutcome]) -> list[list[CellOutcome]]:
@@ -98,48 +147,7 @@ def by_task(rows: Sequence[CellOutcome]) -> list[list[CellOutcome]]:
     return list(groups.values())
 
 
-def shared_programs(programs: Sequence[Ints]) -> bool:
-    """Whether two cells of a task hold the same program. programs: per cell, the program of each candidate."""
-    distinct = [np.unique(p) for p in programs]
-    return len(np.unique(np.concatenate(distinct))) < sum(len(d) for d in distinct)
-
-
-def draw_choices(programs: Sequence[Ints], m: int, draws: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """Per cell of one task, (draws, min(m, c)) random choices among its candidates, every m-subset equally likely.
-
-    programs: per cell, (c,) index of each candidate's program in the task; samples of one program share it. One
-    exponential clock per program (m = 1, running as fast as the cell has samples of it) or per copy of a program
-    (m > 1) rings in all cells at once; the first to ring are chosen.
-    """
-    size = max(int(p.max()) for p in programs) + 1
-    if m == 1:
-        clocks = rng.standard_exponential((draws, size), dtype=np.float32)
-        for p in programs:
-            kinds, counts = np.unique(p, return_counts=True)
-            first = np.argmin(clocks[:, kinds] / counts.astype(np.float32), axis=1)
-            if bool((counts == 1).all()):
-                yield np.argsort(p, kind="stable")[first][:, None]
-                continue
-            starts = np.cumsum(counts) - counts
-            copy = (rng.random(draws) * counts[first]).astype(np.intp)
-            yield np.argsort(p, kind="stable")[starts[first] + copy][:, None]
-        return
-    copies = [_copy_number(p) for p in programs]
-    width = max(int(c.max()) for c in copies) + 1
-    clocks = rng.random((draws, size * width), dtype=np.float32)
-    for p, c in zip(programs, copies, strict=True):
-        mine = clocks[:, p * width + c]
-        if len(p) <= m:
-            yield np.broadcast_to(np.arange(len(p)), (draws, len(p)))
-        else:
-            yield np.argpartition(mine, m - 1, axis=1)[:, :m]
-
-
-def _copy_number(programs: Ints) -> Ints:
-    """0 for the first candidate of a program, 1 for its second, ..."""
-    seen: dict[int, int] = {}
-    out = np.empty(len(programs), dtype=np.intp)
-    for i, p in enumerate(programs.tolist()):
-        out[i] = seen.get(p, 0)
-        seen[p] = out[i] + 1
-    return out
+def distinct_programs(programs: Sequence[Ints]) -> bool:
+    """Whether every candidate of these cells is a program of its own. programs: per cell, (c,) program numbers."""
+    every = np.concatenate(programs)
+    return len(np.unique(every)) == len(every)

@@ -9,7 +9,6 @@ import numpy as np
 
 from longodds.analysis.estimators import fast_flags
 from longodds.analysis.hypotheses import (
-    choice_permutation_test,
     cohens_h,
     holm,
     sign_flip_test,
@@ -17,7 +16,7 @@ from longodds.analysis.hypotheses import (
     wilcoxon_test,
 )
 from longodds.analysis.likelihood import likelihood_summary, monotone, spearman
-from longodds.analysis.null import ChoiceNull, choice_null
+from longodds.analysis.null import BASELINES, Null, permutation_null
 from longodds.analysis.outcomes import METRICS, NAMES, ORACLE, Outcomes, outcomes
 from longodds.analysis.pool import Pools, TaskPool, build_pools
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 QUESTION = ("surprisal", "random")
-BASELINES = {"random": 1, "random-top3": 3}
-"""The exact random strategies and how many each times."""
-
 PAIRS: tuple[tuple[str, str], ...] = (
     QUESTION,
     ("most-confident", "random"),
@@ -67,9 +63,9 @@ def select_runs(
     found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
     bootstrap = Bootstrap(found.task, seed=seed)
-    nulls = {name: choice_null(found, metric, m=m, seed=seed) for name, m in BASELINES.items()}
-    differences = {(a, b): compare(found, a, b, metric, bootstrap, nulls.get(b)) for a, b in PAIRS}
-    tests = _tests(found, differences, nulls, metric)
+    null = permutation_null(found, metric, sorted({a for a, _ in PAIRS}), seed=seed)
+    differences = {(a, b): compare(found, a, b, metric, bootstrap, null) for a, b in PAIRS}
+    tests = _tests(found, differences, null, metric)
     adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
     n_tasks, n_cells = len(pools.tasks), len(pools.cells)
     sizes = [sum(c.count for c in cell.candidates) for cell in pools.cells]
@@ -107,7 +103,7 @@ def headline(
     pools = build_pools(samples, unit)
     found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
-    null = choice_null(found, metric, seed=seed)
+    null = permutation_null(found, metric, [QUESTION[0]], seed=seed)
     difference = compare(found, *QUESTION, metric, Bootstrap(found.task, seed=seed), null)
     return cast(
         "dict[str, Any]", plain(verdict_document(difference, n_tasks=len(pools.tasks), n_cells=len(pools.cells)))
@@ -162,14 +158,14 @@ def _sd_over_seeds(found: Outcomes, values: Floats) -> float:
 def _tests(
     found: Outcomes,
     differences: dict[tuple[str, str], Difference],
-    nulls: dict[str, ChoiceNull | None],
+    null: Null | None,
     metric: str,
 ) -> list[dict[str, Any]]:
     """Every pair on the deciding share and on log-speedups; Holm's adjustment over the pairs, per metric and test."""
     rows: list[dict[str, Any]] = []
     for (a, b), d in differences.items():
         rows += _share_tests(found, d, metric)
-        rows += _speed_tests(found, a, b, nulls.get(b))
+        rows += _speed_tests(found, a, b, null)
     families: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row["metric"], row["test"]), []).append(row)
@@ -190,7 +186,7 @@ def _share_tests(found: Outcomes, d: Difference, metric: str) -> list[dict[str, 
     ]
 
 
-def _speed_tests(found: Outcomes, a: str, b: str, null: ChoiceNull | None) -> list[dict[str, Any]]:
+def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dict[str, Any]]:
     """Log-speedup of the choices over cells with a correct candidate; `effect` is the ratio of geometric means."""
     kept = [bool(r.keys) for r in found.rows]
     va, vb = found.of(a, "log_speedup")[kept], found.of(b, "log_speedup")[kept]
@@ -198,16 +194,16 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: ChoiceNull | None) -> li
         return []
     d = va - vb
     base = {"a": a, "b": b, "metric": "log_speedup", "effect": math.exp(float(d.mean())), "effect_name": "ratio"}
-    if null is None:
+    if null is not None and b in BASELINES:
+        p = null.log_p(a, b, float(d.sum()))
+    else:
         full = np.zeros(len(kept))
         full[kept] = d
-        statistic, p = float(d.mean()), sign_flip_test(clustered(found, full))[1]
-    else:
-        statistic, p = choice_permutation_test(va, null.log_sums)
+        p = sign_flip_test(clustered(found, full))[1]
     rank_sum, rank_p = wilcoxon_test(d)
     positive, sign_p = sign_test(d)
     return [
-        {**base, "test": PERMUTATION, "statistic": statistic, "p": p},
+        {**base, "test": PERMUTATION, "statistic": float(d.mean()), "p": p},
         {**base, "test": "wilcoxon", "statistic": rank_sum, "p": rank_p},
         {**base, "test": "sign", "statistic": positive, "p": sign_p},
     ]

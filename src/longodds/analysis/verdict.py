@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from longodds.analysis.hypotheses import sign_flip_test, two_sided
+from longodds.analysis.hypotheses import sign_flip_test
 from longodds.analysis.length import length_adjusted
 from longodds.analysis.library import normal_quantile
-from longodds.analysis.null import ALPHA, ChoiceNull, by_task, shared_programs
+from longodds.analysis.null import ALPHA, BASELINES, Null, by_task, distinct_programs
 from longodds.analysis.resampling import MIN_TASKS
 
 if TYPE_CHECKING:
@@ -57,14 +57,11 @@ class Difference:
     reason: str = ""
 
 
-def compare(
-    found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, null: ChoiceNull | None = None
-) -> Difference:
-    """a against b on a fast metric. With `null` (b is random, or random-top3) "chosen" is permuted inside each cell;
-    without (b is another strategy) the sign of each cell's difference is flipped, for a task whose seeds share programs
-    of all its cells at once."""
+def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, null: Null | None) -> Difference:
+    """a against b on a fast metric. Against random and random-top3, outcomes are permuted (`null`); against another
+    strategy the sign of each cell's difference is flipped, for a task whose seeds share programs of all its cells."""
     va, vb = found.of(a, metric), found.of(b, metric)
-    if bool(np.isnan(va).any() or np.isnan(vb).any()):
+    if bool(np.isnan(va).any() or np.isnan(vb).any()) or (null is None and b in BASELINES):
         return Difference(a, b, metric, reason="some of the choices were not timed, or have no log-probabilities")
     d = va - vb
     base = Difference(
@@ -77,18 +74,19 @@ def compare(
         ci=bootstrap.interval(d, level=0.90),
         ci95=bootstrap.interval(d, level=0.95),
     )
-    if null is None:
+    if null is None or b not in BASELINES:
         return replace(base, p=sign_flip_test(clustered(found, d))[1])
     length = None
     if b == "random" and null.rows:
         chosen = [int(r.chosen[a][0]) for r in null.rows]
         length = length_adjusted([r.tokens for r in null.rows], null.flags, chosen, null.n_cells)
+    spread = null.spread(a, b)
     return replace(
         base,
-        ci=_widened(base, base.ci, 0.90, null.spread),
-        ci95=_widened(base, base.ci95, 0.95, null.spread),
-        p=two_sided(null.pmf, round(float(va.sum()))),
-        minimum_detectable=null.minimum_detectable,
+        ci=_widened(base, base.ci, 0.90, spread),
+        ci95=_widened(base, base.ci95, 0.95, spread),
+        p=null.fast_p(a, b, float(va.sum()), float(d.sum())),
+        minimum_detectable=null.minimum_detectable[b],
         length_estimate=length.estimate if length else None,
         length_p=length.p if length else None,
     )
@@ -97,7 +95,7 @@ def compare(
 def clustered(found: Outcomes, d: Floats) -> Floats:
     """Differences that may change sign each: of a cell, or of all cells of a task whose seeds share programs."""
     together: dict[str, bool] = {
-        rows[0].cell.task_id: shared_programs([r.program for r in rows])
+        rows[0].cell.task_id: not distinct_programs([np.unique(r.program) for r in rows])
         for rows in by_task([r for r in found.rows if r.keys])
     }
     units: dict[object, float] = {}
