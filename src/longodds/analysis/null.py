@@ -124,7 +124,7 @@ def _add(sums: dict[str, Floats], r: CellOutcome, permuted: Floats, names: list[
         if m == 1:
             sums[name] += total / c
         elif binary:  # the chance that m of c include one of the fast ones, linear between whole numbers of them
-            chance = [float(best_weights(c, min(m, c))[c - f :].sum()) for f in range(c + 1)]
+            chance = np.append(0.0, np.cumsum(best_weights(c, min(m, c))[::-1]))
             sums[name] += np.interp(total, np.arange(c + 1), chance)
         elif bool((counts == 1).all()):
             sums[name] += mean_best(permuted[0], min(m, c))
