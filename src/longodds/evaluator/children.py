@@ -32,6 +32,7 @@ from longodds.evaluator.frames import Frame, Kind
 
 _STDERR_KEPT = 4096
 _START_S = 120.0
+_STOP_S = 10.0
 
 
 class ChildEnded(Exception):
@@ -288,15 +289,16 @@ class Child:
                 self._stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 return
-        deadline = time.monotonic() + 0.05
+        deadline = time.monotonic() + _STOP_S
         while time.monotonic() < deadline:
             try:
                 state = os.pread(self._stat_fd, 256, 0).rpartition(b")")[2][1:2]
             except OSError:
                 return
             if state in b"TtZX":
-                break
-        self._frozen_ns = self.cpu_ns()
+                self._frozen_ns = self.cpu_ns()
+                return
+        raise InfraError("a child process could not be stopped: is the machine overloaded?")
 
     def thaw(self) -> int:
         """Let it run again; returns the CPU time (ns) that it used while it should have stood still."""

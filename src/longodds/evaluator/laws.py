@@ -76,8 +76,10 @@ _REAL: dict[str, Any] = {name: getattr(torch, name) for name in ("rand", "randn"
 
 
 @contextlib.contextmanager
-def _patched(law: str, generator: torch.Generator) -> Generator[None]:
+def _patched(law: str, generator: torch.Generator, namespace: dict[str, Any]) -> Generator[None]:
     transform = LAWS[law]
+    # Names bound by `from torch import rand` are the same constructors.
+    bound = {alias: name for alias, value in namespace.items() for name in _REAL if value is _REAL[name]}
 
     def floating(name: str) -> Callable[..., torch.Tensor]:
         def draw(*args: Any, **kwargs: Any) -> torch.Tensor:
@@ -100,15 +102,20 @@ def _patched(law: str, generator: torch.Generator) -> Generator[None]:
     try:
         for name, function in replaced.items():
             setattr(torch, name, function)
+        namespace.update({alias: replaced[name] for alias, name in bound.items()})
         yield
     finally:
         for name, function in _REAL.items():
             setattr(torch, name, function)
+        namespace.update({alias: _REAL[name] for alias, name in bound.items()})
 
 
-def draw(get_inputs: Callable[[], Any], law: str, seed: int) -> Any:
-    """The task's inputs under a law. Same (law, seed), same values. Leaves torch's global generator reseeded."""
+def draw(get_inputs: Callable[[], Any], law: str, seed: int, namespace: dict[str, Any] | None = None) -> Any:
+    """The task's inputs under a law. Same (law, seed), same values. Leaves torch's global generator reseeded.
+
+    namespace: globals of the task's module, where constructors may be bound under names of their own.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed ^ 0x5EED)
-    with _patched(law, generator):
+    with _patched(law, generator, {} if namespace is None else namespace):
         return get_inputs()

@@ -19,7 +19,7 @@ from longodds.evaluator import laws, tree
 from longodds.evaluator.compare import Errors, Tolerance, leaf_names
 from longodds.types import Task, digest_text
 
-PEAK_MULTIPLE, RMS_MULTIPLE = 24.0, 12.0
+PEAK_MULTIPLE, RMS_MULTIPLE, FLOOR_ULP = 24.0, 12.0, 32.0
 _TIGHTEST = 3.0
 _SHOWN = {"base": 2, "rare": 3}  # draws of a law in the correctness phase, one unless said
 _HIDDEN = 1
@@ -69,7 +69,7 @@ class Problem:
         torch.set_grad_enabled(False)
         self._module = _load_module(self.task)
         with _named(self.task, "get_inputs"):
-            first = list(laws.draw(self._module.get_inputs, "base", self._seed("base", 0)))
+            first = self._draw("base", self._seed("base", 0))
         with _named(self.task, "inputs", tree.Unsupported):
             self.input_spec, self.input_leaves, self.input_bytes = tree.describe(first)
         with _named(self.task, "get_init_inputs"):
@@ -98,6 +98,10 @@ class Problem:
 
     def _seed(self, law: str, number: int) -> int:
         return int(digest_text(str(self.secret), self.task.digest, law, str(number))[:12], 16)
+
+    def _draw(self, law: str, seed: int) -> list[Any]:
+        assert self._module is not None
+        return list(laws.draw(self._module.get_inputs, law, seed, self._module.__dict__))
 
     def _build(self, init: list[Any]) -> torch.nn.Module:
         """The reference with weights nobody can guess: perturbed so that zero biases and unit scales do work."""
@@ -148,7 +152,7 @@ class Problem:
         assert self._module is not None
         try:
             wide = copy.deepcopy(model).double()
-            inputs = list(laws.draw(self._module.get_inputs, "base", self._seed("base", 0)))
+            inputs = self._draw("base", self._seed("base", 0))
             wide(*tree.map_tensors(inputs, _widen))
         except (RuntimeError, TypeError, NotImplementedError):
             return None
@@ -163,7 +167,7 @@ class Problem:
             seed = self._seed(law, number)
             try:
                 assert self._module is not None
-                inputs = list(laws.draw(self._module.get_inputs, law, seed))
+                inputs = self._draw(law, seed)
                 if tree.describe(inputs)[0] != self.input_spec:
                     return "the inputs change shape"
                 got = [_t(v) for v in tree.values(model(*_fresh(inputs)))]
@@ -185,7 +189,7 @@ class Problem:
             tree.write(inputs, self.input_leaves, block)
             draws.append(Draw(law, seed, block, tuple(truth)))
         assert bases is not None
-        tolerances = tuple(Tolerance(b.peak * PEAK_MULTIPLE, b.rms * RMS_MULTIPLE) for b in bases)
+        tolerances = tuple(bases)
         scales = [float(t.abs().max()) if t.numel() and t.is_floating_point() else 1.0 for t in draws[0].expected]
         if law != "base" and all(t.peak > 0.05 * s for t, s in zip(tolerances, scales, strict=True)):
             return "ill-conditioned: the reference itself is too inaccurate to judge by"
@@ -244,7 +248,7 @@ class Problem:
         if number < len(self._bank):
             return self._bank[number], law
         assert self._module is not None
-        inputs = list(laws.draw(self._module.get_inputs, law, self._seed("timed", number)))
+        inputs = self._draw(law, self._seed("timed", number))
         block = torch.zeros(self.input_bytes, dtype=torch.uint8)
         tree.write(inputs, self.input_leaves, block)
         if number == len(self._bank) and (number + 1) * self.input_bytes <= _BANK_BYTES:
@@ -272,15 +276,20 @@ def perturb(tensor: torch.Tensor, generator: torch.Generator, *, positive: bool)
 
 
 def _base(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor) -> Tolerance:
-    """The reference's own error, the change under one rounding of the inputs, at least 4 ulp of the output's scale."""
+    """Small multiples of the reference's own error and of the change under one rounding of the inputs.
+
+    Never below some ulp of the output's scale: an error can be zero by luck.
+    """
     if not got.is_floating_point():
         return Tolerance(0.0, 0.0)
     own, shift = Errors.between(got, truth), Errors.between(moved, truth)
+    ulp = torch.finfo(got.dtype).eps
     scale = float(truth.abs().max()) if truth.numel() else 0.0
-    floor = 4 * torch.finfo(got.dtype).eps * scale
     typical = float(torch.linalg.vector_norm(truth.double())) / max(truth.numel(), 1) ** 0.5
-    rms_floor = 4 * torch.finfo(got.dtype).eps * typical
-    return Tolerance(max(own.peak, shift.peak, floor), max(own.rms, shift.rms, rms_floor))
+    return Tolerance(
+        max(PEAK_MULTIPLE * max(own.peak, shift.peak), FLOOR_ULP * ulp * scale),
+        max(RMS_MULTIPLE * max(own.rms, shift.rms), FLOOR_ULP / 2 * ulp * typical),
+    )
 
 
 def _t(value: object) -> torch.Tensor:

@@ -25,6 +25,7 @@ _DENIED: dict[str, dict[str, int]] = {
         "kcmp": 312, "set_mempolicy": 238, "acct": 163, "personality": 135,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsmount": 432, "mount_setattr": 442,
         "socket": 41, "connect": 42, "memfd_create": 319, "memfd_secret": 447, "shmget": 29, "msgget": 68, "semget": 64,
+        "timer_create": 222, "timerfd_create": 283, "setitimer": 38, "alarm": 37,
     },
     "aarch64": {
         "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "sched_setaffinity": 122,
@@ -37,7 +38,7 @@ _DENIED: dict[str, dict[str, int]] = {
         "kcmp": 272, "set_mempolicy": 237, "acct": 89, "personality": 92,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsmount": 432, "mount_setattr": 442,
         "socket": 198, "connect": 203, "memfd_create": 279, "memfd_secret": 447, "shmget": 194, "msgget": 186,
-        "semget": 190,
+        "semget": 190, "timer_create": 107, "timerfd_create": 85, "setitimer": 103,
     },
 }  # fmt: skip
 _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}

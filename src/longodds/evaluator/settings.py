@@ -51,7 +51,6 @@ class EvaluatorSettings:
             document.pop(name)
         document |= {
             "version": VERSION,
-            "memory_bytes": self.memory_limit(),
             "calibration": self.calibration.read_text() if self.calibration else "",
             "machine": platform.machine(),
             "processor": device_name(),

@@ -45,7 +45,9 @@ def calibrate_machine(
     if n < 1:
         raise UserError(f"--n: must be at least 1, not {n}")
     tasks = choose_tasks(resolve(TaskSettings, flags={"suite": suite, "max_tasks": max_tasks}))
-    tasks = tasks[: max(1, min(len(tasks), n))]
+    # Few tasks with many unchanged programs each: the family-wise figure needs 32 of one task.
+    count = max(1, min(len(tasks), n // 32 if n >= 64 else n))
+    tasks = tasks[:: -(-len(tasks) // count)][:count]
     final = calibration_file(device)
     work = final.with_name(f"{final.stem}-{digest_text(suite, str(n), *(t.digest for t in tasks))}.json")
     settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)
