@@ -230,14 +230,23 @@ def test_fewer_than_ten_tasks_promise_no_interval():
     assert any("below 10" in w for w in d["warnings"])
 
 
-def test_where_every_choice_is_the_same_there_is_no_difference():
-    rows = [
-        sample(f"t{t}", 0, i, mean_nll=1 + i, n_tokens=4 + i, speedup=2.0 if t % 2 else 0.5)
-        for t in range(12)
-        for i in range(4)
-    ]
-    v = select_runs(rows)["verdict"]
-    assert (v["answer"], v["estimate"], v["ci"]) == ("no difference", 0.0, [0.0, 0.0])
+def test_where_no_choice_matters_a_small_study_cannot_tell():
+    """Twelve tasks without a difference leave room for one task in five that has one; forty do not."""
+
+    def study_of(tasks):
+        return [
+            sample(f"t{t}", 0, i, mean_nll=1 + i, n_tokens=4 + i, speedup=2.0 if t % 2 else 0.5)
+            for t in range(tasks)
+            for i in range(4)
+        ]
+
+    v = headline(study_of(12))
+    assert (v["answer"], v["estimate"], v["minimum_detectable"]) == ("cannot tell", 0.0, None)
+    assert v["ci"] == pytest.approx([-(1 - 0.05 ** (1 / 12)), 1 - 0.05 ** (1 / 12)])
+    assert "No cell had a choice to make" in v["sentence"]
+    v = headline(study_of(40))
+    assert (v["answer"], v["estimate"]) == ("no difference", 0.0)
+    assert v["ci"][1] < 0.1
 
 
 def test_scaling_curve_is_the_pooled_hypergeometric_with_the_stricter_bound():

@@ -38,8 +38,8 @@ LENGTH_ALPHA = 0.10
 class Difference:
     """a minus b in the share of fast cells. ci: 90 %, ci95: 95 %, over tasks; None with one cell or values missing.
 
-    length_estimate, length_p: the difference from random candidates as long as the choices. reason: why nothing can be
-    told, if it can't be computed at all.
+    length_estimate, length_p: the difference from random candidates as long as the choices. nothing_to_choose: in no
+    cell do the correct candidates differ. reason: why nothing can be told, if it can't be computed at all.
     """
 
     a: str
@@ -54,6 +54,7 @@ class Difference:
     share_b: float = math.nan
     length_estimate: float | None = None
     length_p: float | None = None
+    nothing_to_choose: bool = False
     reason: str = ""
 
 
@@ -71,8 +72,8 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
         estimate=float(d.mean()),
         share_a=float(va.mean()),
         share_b=float(vb.mean()),
-        ci=bootstrap.interval(d, level=0.90),
-        ci95=bootstrap.interval(d, level=0.95),
+        ci=_interval(d, bootstrap, 0.90),
+        ci95=_interval(d, bootstrap, 0.95),
     )
     if null is None or b not in BASELINES:
         return replace(base, p=sign_flip_test(clustered(found, d))[1])
@@ -89,6 +90,7 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
         minimum_detectable=null.minimum_detectable[b],
         length_estimate=length.estimate if length else None,
         length_p=length.p if length else None,
+        nothing_to_choose=all(bool((f == f[0]).all()) for f in null.flags),
     )
 
 
@@ -103,6 +105,16 @@ def clustered(found: Outcomes, d: Floats) -> Floats:
         unit: object = r.cell.task_id if together.get(r.cell.task_id) else i
         units[unit] = units.get(unit, 0.0) + value
     return np.array(list(units.values()), dtype=np.float64)
+
+
+def _interval(d: Floats, bootstrap: Bootstrap, level: float) -> tuple[float, float] | None:
+    """The bootstrap's. Where no cell showed any difference, resampling would claim that none ever will: then as far as
+    the share of tasks that might show one (Clopper-Pearson for none of so many)."""
+    ci = bootstrap.interval(d, level=level)
+    if ci is None or bool((d != 0).any()):
+        return ci
+    unseen = 1 - ((1 - level) / 2) ** (1 / bootstrap.units)
+    return -unseen, unseen
 
 
 def _widened(d: Difference, ci: tuple[float, float] | None, level: float, spread: float) -> tuple[float, float] | None:
@@ -197,7 +209,9 @@ def _sentence(d: Difference, said: Answer, beyond: bool | None, n_tasks: int, n_
         text += " Length explains it: against random programs as long as the chosen ones little or nothing is left."
     elif beyond is True:
         text += " Length does not explain it."
-    if said == "cannot tell":
+    if d.nothing_to_choose:
+        text += " No cell had a choice to make: its correct programs were all faster, all not, or there were none."
+    elif said == "cannot tell":
         if d.minimum_detectable is None:
             text += " With this many cells and candidates no difference could have been shown."
         else:
