@@ -244,10 +244,11 @@ class Oracle:
             return replace(blank, labels=(*blank.labels, "untimed"))
         own, wall, honest = (self._interval(parts, clock) for clock in ("d", "w", "honest"))
         # No more speed is reported than the oracle's clock, less the usual cost of asking, can have seen.
-        low = min(own.low, honest.low + TIMER_GAP)
-        point = min(own.median, honest.high + TIMER_GAP)
+        low, point = own.low, min(own.median, honest.high + TIMER_GAP)
         labels = list(blank.labels) + list(self.calibration.labels)
-        if low > 0 and not (final and self._agree(parts)):
+        if low > 0 and final and self._agree(parts):
+            low = min(low, honest.low + TIMER_GAP)
+        elif low > 0:
             low = min(0.0, wall.low)
             labels.append("unconfirmed")
         if not math.isfinite(low):

@@ -269,7 +269,7 @@ class Meter:
         self.pairs.w = [
             _log_ratio(max(r - usual, 0.05 * r), max(c - _CREDIT * usual, 0.05 * c)) for r, c in self.pairs.wall_ns
         ]
-        # For the accusation a candidate's answers may take twice as long as the reference's (cold caches after a quick call).
+        # For the accusation an answer may take twice as long as the reference's: caches are cold after a quick call.
         kindest = [_log_ratio(max(r - usual, 0.05 * r), max(c - 2 * usual, 0.05 * c)) for r, c in self.pairs.wall_ns]
         gaps = [d - h for d, h in zip(self.pairs.d, kindest, strict=True)]
         gap = stats.median_interval(gaps, _TIMER_LEVEL)
