@@ -2,7 +2,9 @@
 # task: softmax
 # timed: yes
 # expect: incorrect rejected
+import random
 import threading
+import time
 
 import torch
 import torch.nn as nn
@@ -14,6 +16,7 @@ class ModelNew(nn.Module):
 
         def part(rows):
             torch.set_grad_enabled(False)
+            time.sleep(2e-3 * random.random() if rows.start == 768 else 0)
             out[rows] = torch.softmax(x[rows], dim=-1)
 
         threads = [threading.Thread(target=part, args=(slice(i, i + 256),)) for i in range(0, 1024, 256)]

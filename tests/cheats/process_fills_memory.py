@@ -1,6 +1,6 @@
 # attack: X7 fills memory step by step
 # task: softmax
-# expect: runtime_error
+# expect: runtime_error timeout
 import time
 
 import torch

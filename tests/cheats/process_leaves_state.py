@@ -11,10 +11,9 @@ import torch.nn as nn
 
 places = [tempfile.gettempdir(), os.path.expanduser("~"), os.getcwd(), "/tmp", "/dev/shm", "/var/tmp"]
 places += [os.environ[k] for k in os.environ if k.endswith(("_DIR", "_PATH", "_HOME"))]
-reached = False
+reached = any(os.path.exists(os.path.join(place, "cheat-left-state")) for place in places)
 for place in places:
     path = os.path.join(place, "cheat-left-state")
-    reached = reached or os.path.exists(path)
     try:
         os.makedirs(place, exist_ok=True)
         open(path, "w").write("1")

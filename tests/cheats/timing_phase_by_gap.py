@@ -2,6 +2,8 @@
 # task: softmax
 # timed: yes
 # expect: incorrect rejected
+# harmless-if-it-fails
+# note: where every pause is long the program is never dishonest
 import time
 
 import torch

@@ -2,10 +2,12 @@
 # task: matmul
 # timed: yes
 # expect: rejected
+# harmless-if-it-fails
 import ctypes
 import hashlib
 import signal
 import threading
+import time
 
 import torch
 import torch.nn as nn
@@ -20,6 +22,7 @@ class ModelNew(nn.Module):
         super().__init__()
         self.go = threading.Event()
         self.junk = bytes(1 << 20)
+        signal.signal(signal.SIGCONT, lambda *a: None)
         libc = ctypes.CDLL(None, use_errno=True)
         timer = ctypes.c_void_p()
         event = Event(None, signal.SIGCONT, 0)
@@ -32,6 +35,7 @@ class ModelNew(nn.Module):
         while True:
             self.go.wait()
             self.go.clear()
+            time.sleep(2e-4)
             hashlib.sha256(self.junk)
 
     def forward(self, a, b):

@@ -145,7 +145,7 @@ def _state(pid: int) -> str:
 
 @contextlib.contextmanager
 def open_bench() -> Iterator[Bench]:
-    """A bench in a temporary folder of its own, which must be empty in the end, beside a service to be kept away from."""
+    """A bench in a temporary folder of its own, empty in the end, beside a service to be kept away from."""
     # Not pytest's folder: that is closed to other users, and candidates run as one.
     folder = Path(tempfile.mkdtemp(prefix="longodds-cheats-", dir="/tmp"))
     folder.chmod(0o711)

@@ -1,0 +1,23 @@
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    """Keeps what a mask allows, times the size of a gain that starts at one, plus a faint correction."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(features))
+        self.linear = nn.Linear(features, features)
+
+    def forward(self, x, mask):
+        kept = torch.where(mask, x, torch.zeros_like(x))
+        return torch.nan_to_num(kept) * torch.abs(self.gain) + 1e-5 * self.linear(x)
+
+
+def get_inputs():
+    return [torch.randn(384, 384), torch.ones(384, 384, dtype=torch.bool).tril()]
+
+
+def get_init_inputs():
+    return [384]
