@@ -159,14 +159,14 @@ def scaling_curve(result: dict[str, Any]) -> Figure | None:
     ax.grid()
     _percent_axis(ax.yaxis)
     ax.set_ylabel("tasks with a faster program")
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right" if rows[-1]["any_of_k"] > 0.5 else "upper left")
     return figure
 
 
 def strategies_by_k(result: dict[str, Any]) -> Figure | None:
     """Share of fast choices by K: one timing (solid) and three (dashed)."""
     rows = result["selection_scaling"]
-    if not rows:
+    if not rows or not any(rows[-1][name] for name in rows[-1] if name != "k"):
         return None
     figure = new_figure(6.4, 3.4)
     ax = figure.add_subplot()

@@ -243,5 +243,5 @@
       if (index >= 0) { open(index); $("browse").scrollIntoView(); list.tBodies[0].rows[0].focus({ preventScroll: true }); }
     });
   });
-  open(0);
+  open(Math.max(0, data.findIndex((task) => task.p.some((p) => p.st === "correct"))));
 })();
