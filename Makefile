@@ -35,8 +35,7 @@ demo: $(STAMPS)/local ## a real run: a language model writes programs, they are 
 	$(PY) -m longodds model fetch embedded
 	$(PY) -m longodds best-of-n $(DEMO) --config recipes/demo.toml
 	@echo
-	@echo 'The report: $(DEMO)/report.html'
-	@echo 'All ways to choose, on the same samples: $(VENV)/bin/longodds select $(DEMO)'
+	@echo 'Open $(DEMO)/report.html in a browser. Go on with: $(VENV)/bin/longodds --help'
 
 # A generous limit for each test: the simulations must not fail because the machine is busy.
 test: $(STAMPS)/dev ## all tests that need no GPU and no network
