@@ -89,16 +89,21 @@ def body_loss(model: Any, batch: list[tuple[list[int], list[int]]], device: str)
 # --- training --------------------------------------------------------------------------------------
 
 
-def new_model(base: Path, device: str, rank: int, seed: int) -> Any:
-    from peft import LoraConfig, get_peft_model
+def new_model(base: Path, device: str, rank: int, seed: int, init: Path | None = None) -> Any:
+    """The frozen base with a fresh adapter, or with the one in `init` to go on from."""
+    from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.bfloat16, attn_implementation="sdpa")
-    config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=TARGETS, bias="none", task_type="CAUSAL_LM"
-    )
-    model = get_peft_model(model, config).to(device)
+    if init is not None:
+        model = PeftModel.from_pretrained(model, str(init), is_trainable=True)
+    else:
+        config = LoraConfig(
+            r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=TARGETS, bias="none", task_type="CAUSAL_LM"
+        )
+        model = get_peft_model(model, config)
+    model = model.to(device)
     for p in model.parameters():
         if p.requires_grad:
             p.data = p.data.float()
@@ -240,6 +245,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--init", type=Path, help="an adapter to go on from")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--lr", type=float, nargs="+", default=[1e-3], help="several: a pilot chooses")
     parser.add_argument("--pilot-steps", type=int, default=60)
@@ -280,7 +286,7 @@ def run(args: argparse.Namespace) -> None:
     lr, pace = args.lr[0], None
     if len(args.lr) > 1 or args.steps is None:
         for candidate in args.lr:
-            model = new_model(args.base, args.device, args.rank, args.seed)
+            model = new_model(args.base, args.device, args.rank, args.seed, args.init)
             pace = train(
                 model,
                 data,
@@ -308,7 +314,7 @@ def run(args: argparse.Namespace) -> None:
         if row["step"] % 100 == 0 or row["step"] == steps - 1:
             print(log["trace"][-1], flush=True)
 
-    model = new_model(args.base, args.device, args.rank, args.seed)
+    model = new_model(args.base, args.device, args.rank, args.seed, args.init)
     log["trainable"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     train(model, data, steps=steps, batch=args.batch, lr=lr, seed=args.seed + 1, device=args.device, note=note)
     log["train_seconds"] = round(time.monotonic() - started, 1)
@@ -318,6 +324,7 @@ def run(args: argparse.Namespace) -> None:
         if p.requires_grad:
             p.data = p.data.bfloat16()
     model.save_pretrained(str(args.out))
+    (args.out / "adapter_model.safetensors").chmod(0o644)
     (args.out / "training.json").write_text(json.dumps(log, indent=1) + "\n", "utf-8")
     merged = model.merge_and_unload().eval()
     evaluate(merged, tokenizer, held, args, log)
