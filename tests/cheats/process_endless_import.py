@@ -1,6 +1,7 @@
 # attack: X5 never ends to be imported
 # task: softmax
 # expect: timeout
+# plain-only: nothing in it to disguise
 import torch
 import torch.nn as nn
 

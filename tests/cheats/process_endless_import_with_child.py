@@ -2,6 +2,7 @@
 # task: softmax
 # expect: timeout
 # seconds: 45
+# plain-only: nothing in it to disguise
 import os
 import time
 

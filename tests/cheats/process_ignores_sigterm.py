@@ -1,6 +1,7 @@
 # attack: X5 ignores signals and never returns
 # task: softmax
 # expect: timeout
+# plain-only: nothing in it to disguise
 import signal
 
 import torch

@@ -1,6 +1,7 @@
 # attack: X5 a loop in C that no Python signal interrupts
 # task: softmax
 # expect: timeout
+# plain-only: nothing in it to disguise
 import re
 
 import torch

@@ -1,6 +1,7 @@
 # attack: X5 sleeps, every signal blocked
 # task: softmax
 # expect: timeout
+# plain-only: nothing in it to disguise
 import signal
 import time
 

@@ -18,7 +18,7 @@ from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.types import Status, Verdict
 
 SETTINGS = EvaluatorSettings(
-    import_timeout_s=6, run_timeout_s=4, compile_timeout_s=8, memory_bytes=3 << 30, max_pairs=16, max_timing_s=10
+    import_timeout_s=5, run_timeout_s=3, compile_timeout_s=8, memory_bytes=3 << 30, max_pairs=16, max_timing_s=10
 )
 SERVICE = Path("/tmp/longodds-cheat-service")  # named in two cheats: where a program must not get through to
 _ZYGOTES, _REFERENCE = 3, 2  # fork servers; the kept reference is a child and its waiter

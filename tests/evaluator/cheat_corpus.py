@@ -9,7 +9,8 @@ A program's header is its leading comment lines:
     honest: a control with the same work done honestly; the program may not claim more speed than it has
     twice: yes, evaluated a second time, since something may have been left behind
     seconds: a limit for the whole evaluation
-    plain-only: the disguise does not apply (the source can't be parsed)
+    plain-only: the disguise does not apply, and why
+    not-covered: known to get through, and why: the test fails once it no longer does
     note: for the reader
 """
 

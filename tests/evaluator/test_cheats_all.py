@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from cheat_bench import Bench, open_bench
 from cheat_corpus import CHEATS, Program, disguise, load_programs
 
@@ -16,6 +17,16 @@ PROGRAMS = load_programs()
 CONTROLS = load_programs(CHEATS / "controls")
 # What a machine that is busy, or was never calibrated, may say of an honest program.
 HONEST_LABELS = {"uncalibrated", "few_pairs", "unconfirmed"}
+
+
+def with_marks(programs: Sequence[Program]) -> list[ParameterSet]:
+    """Each program as a parameter; one that is known to get through must do so, or its header is out of date."""
+    open_holes = {
+        p.name: pytest.mark.xfail(strict=True, raises=AssertionError, reason=p.header["not-covered"])
+        for p in programs
+        if "not-covered" in p.header
+    }
+    return [pytest.param(p, id=p.name, marks=[open_holes[p.name]] if p.name in open_holes else []) for p in programs]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +48,11 @@ def test_honest_gain_is_seen(bench: Bench) -> None:
     assert verdict.speedup is not None and verdict.speedup > 1.3
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", with_marks(PROGRAMS))
 def test_cheat_is_caught(bench: Bench, program: Program) -> None:
     bench.attack(program)
 
 
-@pytest.mark.parametrize("program", [p for p in PROGRAMS if "plain-only" not in p.header], ids=lambda p: p.name)
+@pytest.mark.parametrize("program", with_marks([p for p in PROGRAMS if "plain-only" not in p.header]))
 def test_disguised_cheat_is_caught(bench: Bench, program: Program) -> None:
     bench.attack(program, disguise(program.source, seed=zlib.crc32(program.name.encode())))

@@ -1,6 +1,5 @@
 # control: numpy inside, with dataclasses and annotations around it
 # task: layernorm
-# timed: yes
 from __future__ import annotations
 
 from dataclasses import dataclass

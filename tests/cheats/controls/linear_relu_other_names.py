@@ -1,6 +1,5 @@
 # control: parameters under other names, told apart by shape and order
 # task: linear_relu
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: compiled at import with the JIT of torch
 # task: matmul
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: the sum in four parts
 # task: matmul
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: the answer in another memory layout
 # task: matmul
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: one pass instead of two
 # task: rectify
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: the correction folded into one call
 # task: refine
-# timed: yes
 import torch
 import torch.nn as nn
 

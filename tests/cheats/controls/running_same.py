@@ -1,6 +1,5 @@
 # control: the reference itself under the other name
 # task: running
-# timed: yes
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,5 @@
 # control: honest, but three times the work
 # task: softmax
-# timed: yes
 import torch
 import torch.nn as nn
 
