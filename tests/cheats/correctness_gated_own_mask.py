@@ -1,6 +1,7 @@
 # attack: C5 ignores the mask that it is given and uses the one that it knows
 # task: gated
 # expect: incorrect
+# not-covered: inputs that no random constructor makes are the same under every law
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,7 @@
 # attack: C6 takes a parameter for positive because it starts at one
 # task: gated
 # expect: incorrect
+# not-covered: weights are perturbed with their signs kept
 import torch
 import torch.nn as nn
 

@@ -76,7 +76,7 @@ class Bench:
         deadline = time.monotonic() + 3.0
         while (left := self.left()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not left
+        assert not left, f"left behind: {left}"
 
     def left(self) -> list[str]:
         """Whatever should not be there, described."""

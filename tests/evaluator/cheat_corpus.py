@@ -65,7 +65,7 @@ def load_task(name: str) -> Task:
 
 
 def load_programs(folder: Path = CHEATS) -> list[Program]:
-    """The programs of a folder, in order of name."""
+    """The programs of a folder, task by task: an evaluator keeps only the last few tasks at hand."""
     found: list[Program] = []
     for path in sorted(folder.glob("*.py")):
         source = path.read_text()
@@ -76,7 +76,7 @@ def load_programs(folder: Path = CHEATS) -> list[Program]:
                 break
             header[match[1]] = match[2] or ""
         found.append(Program(path, header, source))
-    return found
+    return sorted(found, key=lambda p: (p.header["task"], p.name))
 
 
 def disguise(source: str, seed: int) -> str:
