@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cheat_corpus import CHEATS, Program, load_programs
+from cheat_corpus import CHEATS, Program, disguise, load_programs
 
 from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.types import Status, Verdict
@@ -30,13 +30,17 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.stray = f"stray{os.getpid()}"
         self.evaluator = open_evaluator(SETTINGS)
         self.honest = {p.name: p for p in load_programs(CHEATS / "controls")}
         self.known: dict[str, Verdict] = {}
         self.usual_fds: int | None = None
 
-    def verdict(self, program: Program, source: str | None = None) -> Verdict:
-        return self.evaluator.evaluate(program.task, program.source if source is None else source, timed=program.timed)
+    def verdict(self, program: Program, seed: int | None = None) -> Verdict:
+        """Of a program, disguised if there is a seed. Processes it may leave carry a name that is ours alone."""
+        source = program.source.replace("stray", self.stray)
+        source = source if seed is None else disguise(source, seed)
+        return self.evaluator.evaluate(program.task, source, timed=program.timed)
 
     def control(self, name: str) -> Verdict:
         """Timed verdict of a control, measured once."""
@@ -44,11 +48,11 @@ class Bench:
             self.known[name] = self.verdict(self.honest[name])
         return self.known[name]
 
-    def attack(self, program: Program, source: str | None = None) -> None:
-        """Judge a cheat and assert all that must hold, during and after it."""
+    def attack(self, program: Program, seed: int | None = None) -> None:
+        """Judge a cheat (disguised if there is a seed) and assert all that must hold, during and after it."""
         for _ in range(2 if "twice" in program.header else 1):
             start = time.monotonic()
-            verdict = self.verdict(program, source)
+            verdict = self.verdict(program, seed)
             limit = float(program.header.get("seconds", 120))
             assert time.monotonic() - start < limit, f"took longer than {limit:g} s: {verdict.message}"
             self.assert_caught(program, verdict)
@@ -104,7 +108,7 @@ class Bench:
         return next(pid for pid in children(os.getpid()) if children(pid))
 
     def _is_ours(self, pid: int) -> bool:
-        if _name(pid) == "stray":
+        if _name(pid) == self.stray:
             return True
         with contextlib.suppress(OSError):
             return os.readlink(f"/proc/{pid}/cwd").startswith(str(self.folder))  # noqa: PTH115

@@ -102,14 +102,7 @@ class _Disguise(ast.NodeTransformer):
     def __init__(self, module: ast.Module, rng: random.Random) -> None:
         self.rng = rng
         keywords = {k.arg for n in ast.walk(module) if isinstance(n, ast.Call) for k in n.keywords if k.arg}
-        members = {
-            item.name if isinstance(item, (ast.FunctionDef, ast.ClassDef)) else target.id
-            for node in ast.walk(module)
-            if isinstance(node, ast.ClassDef)
-            for item in node.body
-            for target in (item.targets if isinstance(item, ast.Assign) else [item])
-            if isinstance(target, (ast.FunctionDef, ast.ClassDef, ast.Name))
-        }
+        members = {n for c in ast.walk(module) if isinstance(c, ast.ClassDef) for n in _members(c)}
         names = sorted(_bound(module) - _KEPT - keywords - members)
         self.names = {n: f"v{rng.getrandbits(48):x}" for n in names if not n.startswith("__")}
 
@@ -180,6 +173,12 @@ class _Disguise(ast.NodeTransformer):
     def _idle(self) -> ast.stmt:
         name, n = f"v{self.rng.getrandbits(48):x}", self.rng.randrange(3, 99)
         return ast.parse(f"if {n} * {n} % 8 == 7:\n    {name} = [{n}]").body[0]  # no square leaves 7 modulo 8
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    """Names that a class body binds: attributes, which other code reaches by name."""
+    named = {i.name for i in node.body if isinstance(i, (ast.FunctionDef, ast.ClassDef))}
+    return named | {t.id for i in node.body if isinstance(i, ast.Assign) for t in i.targets if isinstance(t, ast.Name)}
 
 
 def _bound(module: ast.Module) -> set[str]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from cheat_bench import Bench, open_bench
@@ -35,14 +39,34 @@ def bench() -> Iterator[Bench]:
 
 @pytest.mark.parametrize("name", FEW)
 def test_a_disguised_cheat_is_caught(bench: Bench, name: str) -> None:
-    program = PROGRAMS[name]
-    bench.attack(program, disguise(program.source, seed=1))
+    bench.attack(PROGRAMS[name], seed=1)
 
 
 def test_disguised_control_is_still_correct(bench: Bench) -> None:
     program = CONTROLS["softmax_chatty"]
     verdict = bench.evaluator.evaluate(program.task, disguise(program.source, seed=2), timed=False)
     assert verdict.status is Status.CORRECT, verdict.message
+
+
+def test_the_bench_sees_what_is_left(bench: Bench) -> None:
+    assert bench.left() == []
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=bench.folder)
+    try:
+        (bench.folder / "something").mkdir()
+        assert {text.split()[0] for text in bench.left()} == {"folders"}
+        descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(60)]
+        seen = {text.split()[1] for text in bench.left() if text[0].isdigit()}
+        for descriptor in descriptors:
+            os.close(descriptor)
+        assert seen == {"descriptors,"}
+    finally:
+        process.kill()
+        process.wait()
+        (bench.folder / "something").rmdir()
+    honest = CONTROLS["softmax_same"]
+    suspect = replace(honest, header=honest.header | {"expect": "incorrect", "timed": "no"})
+    with pytest.raises(AssertionError, match="correct"):  # nobody is waved through
+        bench.attack(suspect)
 
 
 def test_corpus_is_complete_and_well_formed() -> None:
