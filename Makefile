@@ -20,7 +20,7 @@ STAMPS := $(VENV)/.longodds
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test lint fmt clean distclean
+.PHONY: help install demo test corpus lint fmt clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +41,10 @@ demo: $(STAMPS)/local ## a real run: a language model writes programs, they are 
 test: $(STAMPS)/dev ## all tests that need no GPU and no network
 	@$(PY) -m longodds model fetch embedded \
 		|| echo 'test: the embedded model could not be fetched (above); tests that need it will skip and say so'
-	$(PY) -m pytest -m 'not gpu and not net' --timeout=1200 -rs --durations=10 $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'not corpus and not gpu and not net' --timeout=1200 -rs --durations=10 $(PYTEST_ARGS)
+
+corpus: $(STAMPS)/dev ## all attacks, rewrites and mutants against the evaluator (long)
+	$(PY) -m pytest -m corpus --timeout=1800 -rs $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## format, lint, types (strict where numbers are made), import rules
 	$(PY) -m ruff format --check .

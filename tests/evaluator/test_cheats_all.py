@@ -12,7 +12,7 @@ from cheat_corpus import CHEATS, Program, load_programs
 
 from longodds.types import Status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.corpus, pytest.mark.timeout(300)]
 PROGRAMS = load_programs()
 CONTROLS = load_programs(CHEATS / "controls")
 # What a machine that is busy, or was never calibrated, may say of an honest program.

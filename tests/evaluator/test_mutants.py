@@ -76,7 +76,7 @@ def bench_program() -> str:
     return bases("factor_interactions")["gold"]
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore")
 def test_mutants_of_all_problems_are_not_correct(evaluator):

@@ -30,6 +30,8 @@ def open_evaluator(settings: EvaluatorSettings | None = None) -> LocalEvaluator:
     Calibration.load(
         settings.calibration, "cpu"
     )  # a broken file is the caller's mistake: say so before anything starts
+    if settings.reference != "eager":
+        raise UserError(f"--reference {settings.reference}: only eager is timed against so far; use --reference eager")
     if settings.device != "cpu":
         raise UserError(f"--device {settings.device}: this version evaluates on cpu only; use --device cpu")
     return LocalEvaluator(settings)

@@ -33,6 +33,7 @@ from longodds.evaluator.frames import Frame, Kind
 _STDERR_KEPT = 4096
 _START_S = 120.0
 _STOP_S = 10.0
+_STOLEN_NS = 200_000
 
 
 class ChildEnded(Exception):
@@ -184,7 +185,7 @@ class Child:
     stderr: bytes = b""
     peak_rss: int = 0
     pidfd: int = -1
-    stolen_ns: int = 0  # most CPU time used between two calls, while frozen
+    stolen: int = 0  # calls before which it used CPU time although frozen
     _stat_fd: int = -1
     _frozen_ns: int = 0
     _libc: ctypes.CDLL = field(default_factory=sandbox.load_libc)
@@ -322,7 +323,7 @@ class Child:
         """Send a CALL and wait for its answer. Raises what `wait` raises."""
         self.calls += 1
         nonce = secrets.randbits(63)
-        self.stolen_ns = max(self.stolen_ns, self.thaw())
+        self.stolen += self.thaw() > _STOLEN_NS
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:

@@ -243,10 +243,10 @@ class Oracle:
         if not all(parts):
             return replace(blank, labels=(*blank.labels, "untimed"))
         own, wall, honest = (self._interval(parts, clock) for clock in ("d", "w", "honest"))
-        # No more speed is reported than the oracle's clock, less the usual cost of asking, can have seen.
-        low, point = own.low, min(own.median, honest.high + TIMER_GAP)
+        low, point = own.low, own.median
         labels = list(blank.labels) + list(self.calibration.labels)
         if low > 0 and final and self._agree(parts):
+            # No more is claimed than the oracle's clock, less the usual cost of asking, supports.
             low = min(low, honest.low + TIMER_GAP)
         elif low > 0:
             low = min(0.0, wall.low)

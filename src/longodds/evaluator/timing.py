@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from longodds.errors import InfraError
-from longodds.evaluator import compare, stats, tree
+from longodds.evaluator import compare, tree
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
 from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.problem import Draw, Problem
@@ -25,13 +25,13 @@ from longodds.evaluator.problem import Draw, Problem
 _PAIR_NS = 2_000_000
 _CHECKED_SHARE = 0.2
 _DECOY_SHARE = 0.1
-# Waking up, reading a frame and answering it costs some tens of microseconds of CPU outside the timed interval.
-TIMER_GAP, _TIMER_LEVEL = math.log(1.05), 0.001
-_STOLEN_NS = 100_000
+TIMER_GAP = math.log(1.05)
+_STOLEN_TIMES = 3
 _CREDIT = 0.3
 _SPOTS = 64
-_SLACK_NS = 400_000
-_SLACK_SHARE = 0.15
+# Waking up, reading a frame and answering it costs up to some hundred microseconds of CPU outside the timed interval.
+_SLACK_NS = 300_000
+_SLACK_SHARE = 0.05
 
 
 class Refused(Exception):
@@ -80,8 +80,9 @@ class Side:
                 raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
             raise
         wall = float(time.perf_counter_ns() - start)
-        if not self.trusted and self.child.stolen_ns > _STOLEN_NS:
-            raise Cheat(f"the process used {self.child.stolen_ns / 1e3:.0f} us of CPU while it was stopped")
+        # A stop can be seen a moment before the last of its accounting: only a habit is an accusation.
+        if not self.trusted and self.child.stolen > _STOLEN_TIMES:
+            raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen} calls")
         if frame.kind is not Kind.DONE:
             raise Refused(frame)
         if len(frame.words) != len(self.problem.output_leaves):
@@ -252,11 +253,13 @@ class Meter:
         side = self.candidate
         if not side.own_ns or not self.pairs.d:
             return
+        # CPU time, not waiting: a busy machine makes everybody wait, but only work uses a process's own clock.
         typical, excess = _median(side.own_ns), _median(side.excess_ns)
-        if excess > _SLACK_NS + _SLACK_SHARE * typical:
+        usual = max(0.0, float(np.quantile(self.reference.excess_ns, 0.9)))  # below 0 where a call waited for a core
+        if excess > 2 * usual + _SLACK_NS + _SLACK_SHARE * typical:
             raise Cheat(
                 f"the process used {excess / 1e3:.0f} us of CPU per call outside the timed interval "
-                f"of {typical / 1e3:.0f} us"
+                f"of {typical / 1e3:.0f} us ({usual / 1e3:.0f} us for the reference)"
             )
         # The oracle's clock without the usual cost of asking must tell the same story as the program's timer.
         # That cost is a low quantile of the reference's: on a busy machine the median wait is mostly others' work.
@@ -269,14 +272,6 @@ class Meter:
         self.pairs.w = [
             _log_ratio(max(r - usual, 0.05 * r), max(c - _CREDIT * usual, 0.05 * c)) for r, c in self.pairs.wall_ns
         ]
-        # For the accusation an answer may take twice as long as the reference's: caches are cold after a quick call.
-        kindest = [_log_ratio(max(r - usual, 0.05 * r), max(c - 2 * usual, 0.05 * c)) for r, c in self.pairs.wall_ns]
-        gaps = [d - h for d, h in zip(self.pairs.d, kindest, strict=True)]
-        gap = stats.median_interval(gaps, _TIMER_LEVEL)
-        if gap.low > TIMER_GAP:
-            raise Cheat(
-                f"the program's timer claims {math.exp(gap.median):.2f} times more speed than the oracle's clock saw"
-            )
 
 
 def _log_ratio(reference_ns: float, candidate_ns: float) -> float:
