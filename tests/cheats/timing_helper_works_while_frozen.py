@@ -2,7 +2,7 @@
 # task: softmax
 # timed: yes
 # expect: rejected incorrect runtime_error
-# not-covered: a program that wakes itself again and again ends as an error of the evaluator
+# not-covered: sometimes a program whose helper wakes it ends as an error of the evaluator
 import mmap
 import os
 import signal

@@ -20,9 +20,16 @@ HONEST_LABELS = {"uncalibrated", "few_pairs", "unconfirmed"}
 
 
 def with_marks(programs: Sequence[Program]) -> list[ParameterSet]:
-    """Each program as a parameter; one that is known to get through must do so, or its header is out of date."""
+    """Each program as a parameter; one that is known to get through must do so, or its header is out of date.
+
+    One that gets through only sometimes is allowed to fail.
+    """
     open_holes = {
-        p.name: pytest.mark.xfail(strict=True, raises=AssertionError, reason=p.header["not-covered"])
+        p.name: pytest.mark.xfail(
+            strict=not p.header["not-covered"].startswith("sometimes"),
+            raises=AssertionError,
+            reason=p.header["not-covered"],
+        )
         for p in programs
         if "not-covered" in p.header
     }
