@@ -95,5 +95,5 @@ BATCH_AXES: dict[str, list[tuple[dict[int, int], int]]] = {
     "transition_power_rollout": [({1: 1}, 1)],
     "unit_row_scoring": [({0: 0}, 0)],
     "widen_then_squeeze": [({0: 0}, 0), ({0: 2}, 2)],
-    "windowed_self_attention": [({0: 0, 1: 0, 2: 0}, 0), ({2: 2}, 2)],
+    "windowed_self_attention": [({0: 0, 1: 0, 2: 0}, 0)],
 }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import broken_ops
 from programs import Bench, Variant, bases, entry_class, method
-from rewrites import OPERATIONS, PREFIX, replace
+from rewrites import PREFIX, operations, replace
 
 DISTINCT = 1e-5
 HELPERS: dict[str, str] = {name: inspect.getsource(f) for name, f in vars(broken_ops).items() if inspect.isfunction(f)}
@@ -209,7 +209,7 @@ def _broken(operation: str) -> list[str]:
 
 def by_operation(name: str) -> Iterator[Variant]:
     for base, program in bases(name).items():
-        for operation, form in ((o, f) for o in sorted(OPERATIONS) for f in _broken(o)):
+        for operation, form in ((o, f) for o in sorted(operations(program)) for f in _broken(o)):
             choose: Callable[[str], str] = lambda o, op=operation, f=form: f if o == op else ""  # noqa: E731
             text, used = replace(program, choose, HELPERS)
             if used:

@@ -147,12 +147,14 @@ class Bench:
         return worst
 
     def gap(self, program: str, *, wide: bool = True, enough: float = float("inf")) -> float:
-        """Largest difference from the yardstick over the output's scale, over draws and leaves; infinite if a shape,
-        an exact value or a NaN differs. Stops at the first that exceeds `enough`."""
+        """Largest difference from the reference over the output's scale, over draws and leaves, both in float64 (wide)
+        or both in float32; infinite if a shape, an exact value or a NaN differs. Stops beyond `enough`."""
         model = self.build(program, wide=wide)
+        reference = None if wide else self.build(bases(self.name)["reference"])
         worst = 0.0
         for draw in self.problem.draws:
-            for out, want in zip(self._call(model, draw, wide=wide), draw.expected, strict=True):
+            expected = self._call(reference, draw, wide=False) if reference else draw.expected
+            for out, want in zip(self._call(model, draw, wide=wide), map(torch.as_tensor, expected), strict=True):
                 value = torch.as_tensor(out)
                 if value.shape != want.shape:
                     return float("inf")
