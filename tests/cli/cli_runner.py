@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parents[2] / "src"
+
+
+def restore_interrupts() -> None:
+    """For a child that is to be interrupted: a test run started in the background of a shell ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def longodds(*arguments: object, cwd: Path, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_runner import SRC, longodds
+from cli_runner import SRC, longodds, restore_interrupts
 
 from longodds.cli.app import _COMMANDS, _GROUPS
 from longodds.cli.console import clean, one_line
@@ -207,6 +207,7 @@ def test_ctrl_c_exits_130_and_terminate_143(problem):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=restore_interrupts,
         )
         deadline = time.monotonic() + 60
         while not has_child(p.pid) and time.monotonic() < deadline:

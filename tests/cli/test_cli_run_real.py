@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cli_runner import SRC, longodds
+from cli_runner import SRC, longodds, restore_interrupts
 
 from longodds.store import RunDir
 from longodds.types import Status
@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(place):
     env = {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"}
     samples = place / "stopped" / "samples.jsonl"
     argv = [sys.executable, "-m", "longodds", *command("stopped"), "--time", "none"]
-    p = subprocess.Popen(argv, cwd=place, env=env, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen(argv, cwd=place, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=restore_interrupts)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and p.poll() is None:
         if samples.exists() and samples.read_bytes().count(b"\n") >= 8:
