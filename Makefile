@@ -20,7 +20,7 @@ STAMPS := $(VENV)/.longodds
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test corpus lint fmt clean distclean
+.PHONY: help install demo test corpus bench lint fmt clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ test: $(STAMPS)/dev ## all tests that need no GPU and no network
 
 corpus: $(STAMPS)/dev ## all attacks, rewrites and mutants against the evaluator (long)
 	$(PY) -m pytest -m corpus --timeout=1800 -rs $(PYTEST_ARGS)
+
+bench: $(STAMPS)/dev ## verdicts per minute beside a plain evaluator, in one run
+	$(PY) -m scripts.bench_evaluator
 
 lint: $(STAMPS)/dev ## format, lint, types (strict where numbers are made), import rules
 	$(PY) -m ruff format --check .
