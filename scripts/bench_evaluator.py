@@ -2,7 +2,8 @@
 
     python -m scripts.bench_evaluator [--tasks 6]
 
-The plain one imports torch, compares 5 outputs and times reference and candidate 50 times each, in the candidate's own process.
+The plain one imports torch, compares 5 outputs and times reference and candidate 50 times each, in the candidate's own
+process.
 Candidates per task: the reference, trivial programs, one that does not parse and one that raises; no cache in either.
 """
 
