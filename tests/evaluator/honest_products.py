@@ -212,7 +212,8 @@ def attention_by_hand(query, key, value, is_causal=False, enable_gqa=False):
     if is_causal:
         keep = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()
         scores = scores.masked_fill(~keep, float("-inf"))
-    return torch.exp2((scores - torch.logsumexp(scores, dim=-1, keepdim=True)) * 1.4426950408889634) @ value
+    weights = torch.exp2((scores - scores.amax(dim=-1, keepdim=True)) * 1.4426950408889634)
+    return (weights * (1.0 / weights.sum(dim=-1, keepdim=True))) @ value
 
 
 def attention_weights_last(query, key, value, is_causal=False, enable_gqa=False):
