@@ -7,6 +7,7 @@ microseconds (`_us`), nats for log-probabilities, tokens for lengths.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -105,6 +106,8 @@ class Completion:
         behaviour policy for learning.
     score_span: [start, end) token positions that write the program; format and stop tokens lie outside.
     text: decoded text of the kept tokens (up to the stop).
+    top_logprobs: per token the log-probabilities (nats, temperature 1) of its k likeliest alternatives, highest first;
+        None where the policy does not give them.
     """
 
     token_ids: tuple[int, ...]
@@ -114,6 +117,7 @@ class Completion:
     text: str
     finish_reason: FinishReason
     policy_version: str
+    top_logprobs: tuple[tuple[float, ...], ...] | None = None
 
 
 # --- verdicts --------------------------------------------------------------------------------
@@ -237,6 +241,8 @@ class Candidate:
 
     surprisal: mean negative log-probability per token of the score span (nats); for a program the mean
     over its samples. sum_surprisal: the sum instead. n_tokens: mean length. count: samples behind it.
+    popularity: samples of the cell that wrote the same program. tail_entropy, self_certainty: nats, from the
+    top-k log-probabilities, nan without them.
     """
 
     key: str
@@ -245,6 +251,9 @@ class Candidate:
     sum_surprisal: float
     n_tokens: float
     count: int = 1
+    popularity: int = 1
+    tail_entropy: float = math.nan
+    self_certainty: float = math.nan
 
 
 # --- protocols ---------------------------------------------------------------------------------

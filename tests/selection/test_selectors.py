@@ -48,6 +48,8 @@ POOL = [
         ("sum-surprisal-top3", ["c", "b", "a"]),
         ("sum-confident-top3", ["d", "a", "b"]),
         ("sum-median-surprisal", ["a"]),
+        ("standardised-surprisal", ["c"]),
+        ("standardised-confident", ["d"]),
     ],
 )
 def test_each_strategy_takes_what_its_name_says(name, keys):
@@ -95,7 +97,9 @@ def test_ties_are_broken_by_the_seed_and_not_by_arrival():
 def test_a_candidate_without_log_probabilities_is_never_chosen_by_likelihood():
     pool = [candidate("none", math.nan, 1), candidate("a", 1.0, 9)]
     for name in STRATEGIES:
-        if name in selection.NEEDS_LOGPROBS:
+        if name in selection.NEEDS_TOP_LOGPROBS:
+            assert get_selector(name).select(pool) == [], name
+        elif name in selection.NEEDS_LOGPROBS:
             assert get_selector(name).select(pool) == ["a"], name
     assert get_selector("shortest").select(pool) == ["none"]
 
@@ -157,7 +161,8 @@ def test_no_timing_reaches_a_selector(seed, random):
 def test_the_room_never_names_a_timing():
     """Neither the code of the room nor the type it is given mentions a measured quantity."""
     fields = {f.name for f in dataclasses.fields(Candidate)}
-    assert fields == {"key", "correct", "surprisal", "sum_surprisal", "n_tokens", "count"}
+    scores = {"surprisal", "sum_surprisal", "n_tokens", "tail_entropy", "self_certainty"}
+    assert fields == {"key", "correct", "count", "popularity"} | scores
     verdict_fields = {f.name for f in dataclasses.fields(Verdict)} - {"status", "task_id", "message", "evaluator"}
     for path in Path(inspect.getfile(selection)).parent.glob("*.py"):
         used = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}

@@ -100,6 +100,10 @@ def _mean_max_with_better(v: Floats, m: int) -> Floats:
     if m == 1:
         return v
     c = len(v)
+    if bool(((v == 0) | (v == 1)).all()):  # flags: the best is 0 only where v_r and all of A are
+        slow = np.append(0.0, np.cumsum(1 - v))[m - 1 : c]
+        none = np.exp(log_binomial(slow, m - 1) - log_binomial(np.arange(m - 1, c), m - 1))
+        return 1 - (1 - v[m - 1 :]) * none
     log_ways = log_binomial(np.arange(c), m - 2)  # the i-th smallest (from 0) is the largest of A in C(i, m-2) ways
     log_subsets = log_binomial(np.arange(c), m - 1)
     out = np.empty(c - m + 1)

@@ -51,8 +51,9 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
         for value in d:
             sums = np.concatenate([sums + value, sums - value])
         return mean, float(np.mean(np.abs(sums) >= observed))
-    signs = np.random.default_rng(0).integers(0, 2, size=(FLIPS, len(d))) * 2.0 - 1.0
-    beyond = int((np.abs(signs @ d) >= observed).sum())
+    bits = np.frombuffer(np.random.default_rng(0).bytes(FLIPS * -(-len(d) // 8)), dtype=np.uint8)
+    flipped = np.unpackbits(bits.reshape(FLIPS, -1), axis=1, count=len(d)).astype(np.float64)
+    beyond = int((np.abs(float(d.sum()) - 2 * (flipped @ d)) >= observed).sum())
     return mean, (beyond + 1) / (FLIPS + 1)
 
 

@@ -46,5 +46,13 @@ def binomial_p(successes: int, n: int) -> float:
 
 
 def rank(values: ArrayLike) -> Floats:
-    """Ranks from 1, ties share their mean."""
-    return np.asarray(stats.rankdata(values), dtype=np.float64)
+    """Ranks from 1, ties share their mean. (SciPy's, without the cost of its generality.)"""
+    v = np.asarray(values, dtype=np.float64)
+    order = np.argsort(v, kind="stable")
+    ordered = v[order]
+    first = np.append(True, ordered[1:] != ordered[:-1])[: len(v)]
+    start = np.flatnonzero(first)
+    mean = (start + np.append(start[1:], len(v)) + 1) / 2
+    ranks = np.empty(len(v))
+    ranks[order] = mean[np.cumsum(first) - 1]
+    return ranks

@@ -18,6 +18,7 @@ import numpy as np
 
 from longodds.analysis.hypotheses import minimum_detectable_effect, permutation_p, poisson_binomial, two_sided
 from longodds.analysis.outcomes import METRICS, best_weights, mean_best
+from longodds.selection import TIMED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,8 @@ class Null:
 
     fast, log: per strategy, (draws,) sums over `rows` of the value of its choice under permuted outcomes.
     exact: per baseline, the distribution of the number of fast cells, where no program is shared (else empty).
+    chance: per baseline, (draws,) numbers of fast cells of a strategy that succeeds in each cell as often as the
+    baseline, in all seeds of a task at once where they share programs (the widest distribution with these chances).
     minimum_detectable: per baseline. n_cells: all cells.
     """
 
@@ -52,17 +55,24 @@ class Null:
     fast: dict[str, Floats]
     log: dict[str, Floats]
     exact: dict[str, Floats]
+    chance: dict[str, Floats]
     minimum_detectable: dict[str, float | None]
 
     def fast_p(self, a: str, baseline: str, total: float, difference: float) -> float:
-        """Two-sided p of a's `total` number of fast cells, `difference` more than the baseline's expectation."""
+        """Two-sided p of a's `total` number of fast cells, `difference` more than the baseline's expectation.
+
+        Where both time equally many, the null is that a's score says nothing. Where they do not, that would favour
+        whoever times more, and the null is that a succeeds as often as the baseline.
+        """
         if baseline in self.exact:
             return two_sided(self.exact[baseline], round(total))
+        if not fair(a, baseline):
+            return permutation_p(total, self.chance[baseline])
         return permutation_p(difference, self.fast[a] - self.fast[baseline])
 
-    def log_p(self, a: str, baseline: str, difference: float) -> float:
-        """Two-sided p of a difference between sums of log-speedups."""
-        return permutation_p(difference, self.log[a] - self.log[baseline])
+    def log_p(self, a: str, baseline: str, difference: float) -> float | None:
+        """Two-sided p of a difference between sums of log-speedups; None where one of the two times more."""
+        return permutation_p(difference, self.log[a] - self.log[baseline]) if fair(a, baseline) else None
 
     def spread(self, a: str, baseline: str) -> float:
         """Standard deviation of the difference in the share of fast cells."""
@@ -70,19 +80,26 @@ class Null:
             pmf = self.exact[baseline]
             count = np.arange(len(pmf))
             return math.sqrt(float(pmf @ (count - float(pmf @ count)) ** 2)) / self.n_cells
-        return float(np.std(self.fast[a] - self.fast[baseline])) / self.n_cells
+        luck = self.fast[a] - self.fast[baseline] if fair(a, baseline) else self.chance[baseline]
+        return float(np.std(luck)) / self.n_cells
+
+
+def fair(a: str, baseline: str) -> bool:
+    """Whether a times as many candidates as the random baseline."""
+    return TIMED[a] == BASELINES[baseline]
 
 
 def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *, seed: int = 0) -> Null | None:
     """The null of a fast metric and of log-speedups for these strategies and the baselines.
 
-    None where a correct candidate was not timed, or a strategy made no choice in a cell that has one.
+    A strategy that made no choice in a cell that has one (no log-probabilities) is left out of it. None where a correct
+    candidate was not timed.
     """
     rows = [r for r in found.rows if r.keys]
     at, log_at = METRICS.index(metric), METRICS.index("log_speedup")
-    names = [s for s in strategies if s not in BASELINES]
-    if any(bool(np.isnan(r.worth[[at, log_at]]).any()) or not all(len(r.chosen[n]) for n in names) for r in rows):
+    if any(bool(np.isnan(r.worth[[at, log_at]]).any()) for r in rows):
         return None
+    names = [s for s in strategies if s not in BASELINES and all(len(r.chosen[s]) for r in rows)]
     rng = np.random.default_rng(seed)
     groups = by_task(rows)
     draws = min(MAX_DRAWS, max(MIN_DRAWS, WORK // max(sum(len(r.keys) for r in rows), 1)))
@@ -90,7 +107,7 @@ def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *,
     log = {n: np.zeros(draws) for n in (*names, *BASELINES)}
     for cells in groups:
         size = max(int(r.program.max()) for r in cells) + 1
-        order = np.argsort(rng.random((draws, size), dtype=np.float32), axis=1)
+        order = rng.permuted(np.tile(np.arange(size, dtype=np.intp), (draws, 1)), axis=1)
         for sums, index in ((fast, at), (log, log_at)):
             permuted = program_values(cells, index, size)[order]
             for r in cells:
@@ -98,14 +115,26 @@ def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *,
     flags = [r.worth[at] for r in rows]
     shared = any(not distinct_programs([r.program for r in cells]) for cells in groups)
     exact: dict[str, Floats] = {}
+    chance: dict[str, Floats] = {}
     least: dict[str, float | None] = {}
     for name, m in BASELINES.items():
         q = [[min(1.0, float(mean_best(r.worth[at], min(m, len(r.keys))))) for r in cells] for cells in groups]
         if not shared:
             exact[name] = poisson_binomial([x for task in q for x in task])
+        chance[name] = _comonotone(groups, q, draws, rng)
         units = [x for cells, task in zip(groups, q, strict=True) for x in _units(cells, task)]
         least[name] = minimum_detectable_effect([*units, *[0.0] * (len(found.rows) - len(rows))], alpha=ALPHA)
-    return Null(rows, flags, len(found.rows), fast, log, exact, least)
+    return Null(rows, flags, len(found.rows), fast, log, exact, chance, least)
+
+
+def _comonotone(groups: list[list[CellOutcome]], q: list[list[float]], draws: int, rng: np.random.Generator) -> Floats:
+    """(draws,) sums of cells that succeed with chances q, all cells of a task by one draw where they share programs."""
+    total = np.zeros(draws)
+    for cells, chances in zip(groups, q, strict=True):
+        apart = distinct_programs([np.unique(r.program) for r in cells])
+        u = rng.random((draws, len(cells) if apart else 1))
+        total += (u < np.asarray(chances)).sum(axis=1)
+    return total
 
 
 def _units(cells: list[CellOutcome], q: list[float]) -> list[float]:

@@ -59,8 +59,8 @@ class Outcomes:
 
 def outcomes(pools: Pools, *, seed: int = 0) -> Outcomes:
     """Choose in every cell, then look up what the choices are worth. `seed` breaks ties."""
-    programs: dict[str, dict[str, int]] = {}
-    rows = [_outcome(cell, seed, programs.setdefault(cell.task_id, {})) for cell in pools.cells]
+    numbers: dict[str, dict[int, int]] = {}
+    rows = [_outcome(cell, seed, numbers.setdefault(cell.task_id, {})) for cell in pools.cells]
     task_ids = [t.task_id for t in pools.tasks]
     position = {name: i for i, name in enumerate(task_ids)}
     return Outcomes(
@@ -71,12 +71,13 @@ def outcomes(pools: Pools, *, seed: int = 0) -> Outcomes:
     )
 
 
-def _outcome(cell: Cell, seed: int, programs: dict[str, int]) -> CellOutcome:
-    correct = [c for c in cell.candidates if c.correct]
+def _outcome(cell: Cell, seed: int, numbers: dict[int, int]) -> CellOutcome:
+    """numbers: of the task's correct programs, filled as they are met."""
+    at = np.array([i for i, c in enumerate(cell.candidates) if c.correct], dtype=np.intp)
+    correct = [cell.candidates[i] for i in at]
     keys = [c.key for c in correct]
     position = {key: i for i, key in enumerate(keys)}
-    speedup = np.array([cell.measured[k].speedup for k in keys], dtype=np.float64)
-    ci_low = np.array([cell.measured[k].ci_low for k in keys], dtype=np.float64)
+    speedup, ci_low = cell.speedup[at], cell.ci_low[at]
     right = np.ones(len(keys), dtype=bool)
     worth = np.stack(
         [
@@ -93,7 +94,7 @@ def _outcome(cell: Cell, seed: int, programs: dict[str, int]) -> CellOutcome:
     sizes = {n: min(choices[n].m, len(chosen[n])) for n in NAMES}
     value = np.stack([_value(worth, chosen[n], sizes[n], uniform=choices[n].uniform, n=len(keys)) for n in NAMES])
     tokens = np.array([c.n_tokens for c in correct], dtype=np.float64)
-    program = np.array([programs.setdefault(cell.programs[k], len(programs)) for k in keys], dtype=np.intp)
+    program = np.array([numbers.setdefault(int(p), len(numbers)) for p in cell.program[at]], dtype=np.intp)
     return CellOutcome(cell, keys, worth, tokens, program, chosen, sizes, value)
 
 

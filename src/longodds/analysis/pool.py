@@ -7,49 +7,40 @@ different evaluator settings or devices can't be compared, and mixing them is re
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from longodds.analysis.table import Table, tabulate
 from longodds.errors import UserError
-from longodds.selection import Unit, candidate_key, judged, surprisal_of, to_candidates
+from longodds.types import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
-    from longodds.types import Candidate, Sample, Verdict
+    from longodds.analysis.table import Runs
+    from longodds.selection import Unit
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.intp]
 
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What timing said of a correct candidate; nan where it was not timed or has no interval."""
-
-    speedup: float
-    ci_low: float
-
-
-UNTIMED = Measured(math.nan, math.nan)
+SCORES = ("surprisal", "sum_surprisal", "tail_entropy", "self_certainty")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One task and one seed (of one run, where several are analysed together).
+    """One task and one seed (of one run, where several are analysed together). Arrays are (candidates,).
 
-    measured: of the correct candidates, by key; programs: the digest of each candidate's program, by key.
+    speedup, ci_low: nan where not correct, not timed, or without an interval. program: index among those of the task.
     """
 
     task_id: str
     replicate: str
     candidates: list[Candidate]
-    measured: dict[str, Measured]
-    programs: dict[str, str]
+    speedup: Floats
+    ci_low: Floats
+    program: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class TaskPool:
     """All judged samples of one task over its seeds, exchangeable if one policy wrote them. Arrays are (n,).
 
     surprisal in nats per token; n_tokens of the score span; group: index of the seed; program: index of the
-    distinct program. speedup and ci_low are nan where not timed.
+    distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed.
     """
 
     task_id: str
@@ -66,8 +57,10 @@ class TaskPool:
     ci_low: Floats
     surprisal: Floats
     n_tokens: Floats
-    group: NDArray[np.intp]
-    program: NDArray[np.intp]
+    step: Floats
+    index: Floats
+    group: Ints
+    program: Ints
 
     @property
     def n(self) -> int:
@@ -91,101 +84,132 @@ class Pools:
     has_intervals: bool
     untimed: int
     without_logprobs: int
+    with_top_logprobs: bool
 
 
-Runs = "Sequence[Sample] | Mapping[str, Sequence[Sample]]"
+def build_pools(samples: Runs | Table, unit: Unit = "program") -> Pools:
+    """Arrange the samples of one run, of several by name (then a replicate is a run and a seed), or a table.
 
-
-def build_pools(samples: Sequence[Sample] | Mapping[str, Sequence[Sample]], unit: Unit = "program") -> Pools:
-    """Arrange the samples of one run, or of several by name (then a replicate is a run and a seed).
-
-    Raises UserError for no judged sample, or for a cell whose timings come from different evaluator settings.
+    Raises UserError for no judged sample, for another unit, or for a cell whose timings come from different evaluator
+    settings.
     """
-    by_task: dict[str, dict[str, list[Sample]]] = {}
-    statuses: Counter[str] = Counter()
-    unjudged = 0
-    for replicate, sample in _labelled(samples):
-        if sample.verdict is not None:
-            statuses[sample.verdict.status.value] += 1
-        if not judged(sample):
-            unjudged += 1
-            continue
-        by_task.setdefault(sample.task_id, {}).setdefault(replicate, []).append(sample)
-    if not by_task:
+    if unit not in ("program", "sample"):
+        raise UserError(f"unit {unit!r}: expected 'program' or 'sample'")
+    table = tabulate(samples)
+    if not len(table):
         raise UserError("no judged samples: run `longodds best-of-n RUN` to its end, or name a finished RUN")
-    cells = [
-        _cell(task_id, replicate, rows, unit)
-        for task_id, replicates in sorted(by_task.items())
-        for replicate, rows in sorted(replicates.items())
-    ]
-    timed = [m for c in cells for m in c.measured.values() if not math.isnan(m.speedup)]
+    cells: list[Cell] = []
+    tasks: list[TaskPool] = []
+    for task in sorted(range(len(table.task_ids)), key=lambda i: table.task_ids[i]):
+        rows = np.flatnonzero(table.task == task)
+        if not len(rows):
+            continue
+        replicates = sorted({int(r) for r in table.replicate[rows]}, key=lambda i: table.replicates[i])
+        program = _first_seen(table.program[rows])
+        for replicate in replicates:
+            mine = table.replicate[rows] == replicate
+            cells.append(_cell(table, rows[mine], program[mine], unit))
+        tasks.append(_task_pool(table, rows, replicates))
+    correct = [(c, np.array([x.correct for x in c.candidates], dtype=bool)) for c in cells]
+    timed = np.concatenate([c.speedup[right] for c, right in correct])
+    low = np.concatenate([c.ci_low[right] for c, right in correct])
+    known = ~np.isnan(timed)
     return Pools(
         unit=unit,
         cells=cells,
-        tasks=[_task_pool(task_id, replicates) for task_id, replicates in sorted(by_task.items())],
-        statuses=dict(statuses),
-        unjudged=unjudged,
-        evaluators=sorted({v.evaluator for _, s in _labelled(samples) if (v := s.verdict) and v.evaluator}),
-        has_intervals=bool(timed) and not any(math.isnan(m.ci_low) for m in timed),
-        untimed=sum(math.isnan(m.speedup) for c in cells for m in c.measured.values()),
+        tasks=tasks,
+        statuses=table.statuses,
+        unjudged=table.unjudged,
+        evaluators=sorted(e for e in table.evaluators if e),
+        has_intervals=bool(known.any()) and not bool(np.isnan(low[known]).any()),
+        untimed=int((~known).sum()),
         without_logprobs=sum(math.isnan(x.surprisal) for c in cells for x in c.candidates if x.correct),
+        with_top_logprobs=any(not math.isnan(x.self_certainty) for c in cells for x in c.candidates if x.correct),
     )
 
 
-def _labelled(samples: Sequence[Sample] | Mapping[str, Sequence[Sample]]) -> Iterable[tuple[str, Sample]]:
-    if isinstance(samples, Mapping):
-        if len(samples) == 1:
-            yield from ((str(s.seed), s) for rows in samples.values() for s in rows)
-        else:
-            yield from ((f"{run}:{s.seed}", s) for run, rows in samples.items() for s in rows)
-    else:
-        yield from ((str(s.seed), s) for s in samples)
-
-
-def _cell(task_id: str, replicate: str, rows: list[Sample], unit: Unit) -> Cell:
-    candidates = to_candidates(rows, unit)
-    correct = {c.key for c in candidates if c.correct}
-    timings: dict[str, list[Measured]] = {}
-    evaluators: set[str] = set()
-    for row in rows:
-        key, verdict = candidate_key(row, unit), row.verdict
-        if key not in correct or verdict is None or verdict.speedup is None:
-            continue
-        timings.setdefault(key, []).append(_measured(verdict))
-        evaluators.add(verdict.evaluator)
-    if len(evaluators - {""}) > 1:
-        names = ", ".join(sorted(evaluators - {""}))
-        raise UserError(
-            f"task {task_id}, seed {replicate}: verdicts of different evaluator settings or devices ({names}) can't be "
-            "compared; evaluate these samples again with one setting"
+def _cell(table: Table, rows: Ints, program: Ints, unit: Unit) -> Cell:
+    """rows: of one task and replicate. program: (rows,) index of the program among those of the task."""
+    task_id, replicate = table.task_ids[int(table.task[rows[0]])], table.replicates[int(table.replicate[rows[0]])]
+    group = _first_seen(program) if unit == "program" else np.arange(len(rows), dtype=np.intp)
+    size = np.bincount(group)
+    correct = np.bincount(group, table.correct[rows], len(size)) == size
+    _refuse_mixture(table, rows[correct[group]], task_id, replicate)
+    speedup, ci_low = _middle(table["speedup"][rows], table["ci_low"][rows], group, len(size))
+    first = np.unique(group, return_index=True)[1]
+    means = {name: _mean_known(table[name][rows], group, size) for name in SCORES}
+    tokens = np.bincount(group, table["n_tokens"][rows], len(size)) / size
+    copies = np.bincount(program)[program[first]]
+    names = table.programs if unit == "program" else table.sample_ids
+    at = table.program[rows[first]] if unit == "program" else rows[first]
+    candidates = [
+        Candidate(
+            key=names[int(at[i])],
+            correct=bool(correct[i]),
+            surprisal=float(means["surprisal"][i]),
+            sum_surprisal=float(means["sum_surprisal"][i]),
+            n_tokens=float(tokens[i]),
+            count=int(size[i]),
+            popularity=int(copies[i]),
+            tail_entropy=float(means["tail_entropy"][i]),
+            self_certainty=float(means["self_certainty"][i]),
         )
-    measured = {key: _middle(timings[key]) if key in timings else UNTIMED for key in correct}
-    programs = {candidate_key(row, unit): row.program_digest for row in rows}
-    return Cell(task_id, replicate, candidates, measured, programs)
+        for i in range(len(size))
+    ]
+    hidden = np.where(correct, 0.0, math.nan)
+    return Cell(task_id, replicate, candidates, speedup + hidden, ci_low + hidden, program[first])
 
 
-def _measured(verdict: Verdict) -> Measured:
-    speedup = math.nan if verdict.speedup is None else verdict.speedup
-    return Measured(speedup, math.nan if verdict.ci_low is None else verdict.ci_low)
+def _refuse_mixture(table: Table, rows: Ints, task_id: str, replicate: str) -> None:
+    timed = rows[~np.isnan(table["speedup"][rows])]
+    evaluators = {table.evaluators[int(e)] for e in np.unique(table.evaluator[timed])} - {""}
+    if len(evaluators) > 1:
+        raise UserError(
+            f"task {task_id}, seed {replicate}: verdicts of different evaluator settings or devices "
+            f"({', '.join(sorted(evaluators))}) can't be compared; evaluate these samples again with one setting"
+        )
 
 
-def _middle(rows: list[Measured]) -> Measured:
-    """The (lower) median measurement of a program that was timed more than once."""
-    return sorted(rows, key=lambda m: m.speedup)[(len(rows) - 1) // 2]
+def _first_seen(codes: Ints) -> Ints:
+    """Codes renumbered 0, 1, ... in order of first appearance."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first, kind="stable"), kind="stable")[inverse]
 
 
-def _task_pool(task_id: str, replicates: dict[str, list[Sample]]) -> TaskPool:
-    rows = [(g, s) for g, name in enumerate(sorted(replicates)) for s in replicates[name]]
-    scores = [surprisal_of(s.completion) for _, s in rows]
-    programs: dict[str, int] = {}
-    measured = [UNTIMED if s.verdict is None or not s.verdict.correct else _measured(s.verdict) for _, s in rows]
+def _mean_known(values: Floats, group: Ints, size: Ints) -> Floats:
+    """Mean per group of those that are not nan; nan where none is known."""
+    known = ~np.isnan(values)
+    total = np.bincount(group, np.where(known, values, 0.0), len(size))
+    count = np.bincount(group, known, len(size))
+    return np.where(count > 0, total / np.maximum(count, 1), math.nan)
+
+
+def _middle(speedup: Floats, ci_low: Floats, group: Ints, groups: int) -> tuple[Floats, Floats]:
+    """The (lower) median measurement of each group, of those that were timed; nan where none was."""
+    order = np.lexsort((speedup, group))
+    order = order[~np.isnan(speedup[order])]
+    count = np.bincount(group[order], minlength=groups)
+    start = np.cumsum(count) - count
+    at = order[(start + np.maximum(count - 1, 0) // 2)[count > 0]]
+    found = np.full((2, groups), math.nan)
+    found[:, count > 0] = speedup[at], ci_low[at]
+    return found[0], found[1]
+
+
+def _task_pool(table: Table, rows: Ints, replicates: list[int]) -> TaskPool:
+    position = {code: i for i, code in enumerate(replicates)}
+    group = np.array([position[int(r)] for r in table.replicate[rows]], dtype=np.intp)
+    order = np.argsort(group, kind="stable")
+    rows = rows[order]
     return TaskPool(
-        task_id=task_id,
-        correct=np.array([s.verdict is not None and s.verdict.correct for _, s in rows], dtype=bool),
-        speedup=np.array([m.speedup for m in measured], dtype=np.float64),
-        ci_low=np.array([m.ci_low for m in measured], dtype=np.float64),
-        surprisal=np.array([s[0] for s in scores], dtype=np.float64),
-        n_tokens=np.array([s[2] for s in scores], dtype=np.float64),
-        group=np.array([g for g, _ in rows], dtype=np.intp),
-        program=np.array([programs.setdefault(s.program_digest, len(programs)) for _, s in rows], dtype=np.intp),
+        task_id=table.task_ids[int(table.task[rows[0]])],
+        correct=table.correct[rows],
+        speedup=table["speedup"][rows],
+        ci_low=table["ci_low"][rows],
+        surprisal=table["surprisal"][rows],
+        n_tokens=table["n_tokens"][rows],
+        step=table["step"][rows],
+        index=table["index"][rows],
+        group=group[order],
+        program=_first_seen(table.program[rows]),
     )

@@ -16,6 +16,8 @@ import numpy as np
 from longodds.analysis.library import normal_cdf, student_quantile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
@@ -39,7 +41,9 @@ class Bootstrap:
             self._unit = np.arange(len(self._unit))
             self.units = len(self._unit)
         rng = np.random.default_rng(seed)
-        self._drawn = rng.multinomial(self.units, np.full(self.units, 1.0 / self.units), size=draws).astype(np.float64)
+        cell = rng.integers(0, max(self.units, 1), size=(draws, self.units)) + self.units * np.arange(draws)[:, None]
+        counts = np.bincount(cell.ravel(), minlength=draws * self.units).reshape(draws, self.units)
+        self._drawn = counts.astype(np.float64)
         self._sizes = self._drawn @ np.bincount(self._unit, minlength=self.units)
 
     def means(self, values: ArrayLike) -> Floats:
@@ -59,9 +63,29 @@ class Bootstrap:
         if share and bool((v == v[0]).all()) and v[0] in (0.0, 1.0):
             tail = ((1 - level) / 2) ** (1 / self.units)
             return (0.0, 1 - tail) if v[0] == 0.0 else (tail, 1.0)
+        return self._between(self.means(v), level)
+
+    def intervals(self, values: ArrayLike, levels: Sequence[float]) -> list[tuple[float, float] | None]:
+        """`interval` at several levels, resampled once."""
+        v = np.asarray(values, dtype=np.float64)
+        if self.units < 2 or bool(np.isnan(v).any()):
+            return [None] * len(levels)
+        means = self.means(v)
+        return [self._between(means, level) for level in levels]
+
+    def _between(self, means: Floats, level: float) -> tuple[float, float]:
         alpha = expanded_alpha(self.units, level)
-        low, high = np.quantile(self.means(v), [alpha, 1 - alpha])
+        low, high = np.quantile(means, [alpha, 1 - alpha])
         return float(low), float(high)
+
+    def ratio_interval(
+        self, values: ArrayLike, weights: ArrayLike, *, level: float = 0.95
+    ) -> tuple[float, float] | None:
+        """Interval of the weighted mean sum(w v) / sum(w); None as in `interval`, or where the weights can vanish."""
+        v, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+        if self.units < 2 or bool(np.isnan(v).any() or (w <= 0).any()):
+            return None
+        return self._between(self.means(v * w) / self.means(w), level)
 
 
 def expanded_alpha(units: int, level: float) -> float:

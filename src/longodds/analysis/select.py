@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,62 +16,67 @@ from longodds.analysis.hypotheses import (
     sign_test,
     wilcoxon_test,
 )
-from longodds.analysis.likelihood import likelihood_summary, monotone, spearman
+from longodds.analysis.likelihood import likelihood_summary, spearman
 from longodds.analysis.null import BASELINES, Null, permutation_null
 from longodds.analysis.outcomes import METRICS, NAMES, ORACLE, Outcomes, outcomes
 from longodds.analysis.pool import Pools, TaskPool, build_pools
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
 from longodds.analysis.scaling import scaling_curve, strategy_curves
 from longodds.analysis.verdict import Difference, clustered, compare, verdict_document
+from longodds.selection import NEEDS_TOP_LOGPROBS, STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from longodds.analysis.table import Runs, Table
     from longodds.selection import Unit
-    from longodds.types import Sample
 
     Floats = NDArray[np.float64]
 
 QUESTION = ("surprisal", "random")
-PAIRS: tuple[tuple[str, str], ...] = (
-    QUESTION,
-    ("most-confident", "random"),
-    ("median-surprisal", "random"),
-    ("shortest", "random"),
-    ("longest", "random"),
-    ("sum-surprisal", "random"),
-    ("sum-most-confident", "random"),
-    ("surprisal-top3", "random-top3"),
-    ("confident-top3", "random-top3"),
+BETWEEN: tuple[tuple[str, str], ...] = (
     ("surprisal", "most-confident"),
     ("surprisal-top3", "confident-top3"),
     ("surprisal", "shortest"),
+    ("surprisal", "rarest"),
 )
+CHOOSING: tuple[str, ...] = tuple(s for s in STRATEGIES if s not in BASELINES)
+FAMILIES: dict[str, tuple[tuple[str, str], ...]] = {
+    **{f"against {base}": tuple((s, base) for s in CHOOSING) for base in BASELINES},
+    "between strategies": BETWEEN,
+}
+"""Every strategy is tested against a random choice and against the best of three; Holm's adjustment runs inside each
+family. The headline question was fixed in advance and is decided on its own p."""
+PAIRS: dict[tuple[str, str], str] = {pair: name for name, pairs in FAMILIES.items() for pair in pairs}
 
 
 def select_runs(
-    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]], *, unit: Unit = "program", seed: int = 0
+    samples: Runs | Table, *, unit: Unit = "program", seed: int = 0, runs: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """The document of `select --json` for the samples of one run, or of several by name.
+    """The document of `select --json` for the samples of one run, of several by name, or a table of them.
 
     unit: what is chosen among, distinct programs or samples. seed: breaks ties and drives the bootstrap; the same
-    input and seed give the same document. Shares are in [0, 1]; figures that can't be known are None.
+    input and seed give the same document. runs: names of the runs, where `samples` does not tell. Shares are
+    in [0, 1]; figures that can't be known are None.
     Raises UserError where there is nothing judged or timings can't be compared.
     """
     pools = build_pools(samples, unit)
     found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
     bootstrap = Bootstrap(found.task, seed=seed)
-    null = permutation_null(found, metric, sorted({a for a, _ in PAIRS}), seed=seed)
-    differences = {(a, b): compare(found, a, b, metric, bootstrap, null) for a, b in PAIRS}
+    null = permutation_null(found, metric, CHOOSING, seed=seed)
+    usable = [n for n in NAMES if pools.with_top_logprobs or n not in NEEDS_TOP_LOGPROBS]
+    differences = {
+        (a, b): compare(found, a, b, metric, bootstrap, null) for a, b in PAIRS if a in usable and b in usable
+    }
     tests = _tests(found, differences, null, metric)
     adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
     n_tasks, n_cells = len(pools.tasks), len(pools.cells)
     sizes = [sum(c.count for c in cell.candidates) for cell in pools.cells]
     document = {
-        "runs": list(samples) if _is_mapping(samples) else [],
+        "runs": list(runs if runs is not None else samples if isinstance(samples, Mapping) else ()),
         "unit": unit,
         "seed": seed,
         "n_tasks": n_tasks,
@@ -78,16 +84,16 @@ def select_runs(
         "n_samples": sum(sizes),
         "k": max(sizes),
         "verdict": verdict_document(differences[QUESTION], n_tasks=n_tasks, n_cells=n_cells),
-        "strategies": [_strategy_row(found, name, metric, bootstrap) for name in NAMES],
+        "strategies": [_strategy_row(found, name, metric, bootstrap) for name in usable],
         "tests": tests,
         "answers": [
-            verdict_document(d, n_tasks=n_tasks, n_cells=n_cells, p=adjusted.get(pair))
+            verdict_document(d, n_tasks=n_tasks, n_cells=n_cells, p=None if pair == QUESTION else adjusted.get(pair))
             for pair, d in differences.items()
         ],
         "scaling": scaling_curve(pools, seed=seed),
         "selection_scaling": strategy_curves(pools, sig=pools.has_intervals, seed=seed),
         "likelihood": _likelihood(pools),
-        "per_task": _per_task(pools, found, metric),
+        "per_task": _per_task(pools, found, metric, usable),
         "statuses": pools.statuses,
         "unjudged": pools.unjudged,
         "evaluators": pools.evaluators,
@@ -96,9 +102,7 @@ def select_runs(
     return cast("dict[str, Any]", plain(document))
 
 
-def headline(
-    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]], *, unit: Unit = "program", seed: int = 0
-) -> dict[str, Any]:
+def headline(samples: Runs | Table, *, unit: Unit = "program", seed: int = 0) -> dict[str, Any]:
     """Only the `verdict` of `select_runs`, for where the rest is not needed: simulations, progress."""
     pools = build_pools(samples, unit)
     found = outcomes(pools, seed=seed)
@@ -113,10 +117,6 @@ def headline(
 def deciding_metric(pools: Pools) -> str:
     """Decisions are made on intervals where every timed candidate has one, else on point speedups."""
     return "fast_1_sig" if pools.has_intervals else "fast_1"
-
-
-def _is_mapping(samples: object) -> bool:
-    return hasattr(samples, "keys")
 
 
 PERMUTATION = "paired permutation"
@@ -161,14 +161,15 @@ def _tests(
     null: Null | None,
     metric: str,
 ) -> list[dict[str, Any]]:
-    """Every pair on the deciding share and on log-speedups; Holm's adjustment over the pairs, per metric and test."""
+    """Every pair on the deciding share and on log-speedups; Holm's adjustment per family, metric and test."""
     rows: list[dict[str, Any]] = []
     for (a, b), d in differences.items():
         rows += _share_tests(found, d, metric)
         rows += _speed_tests(found, a, b, null)
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        families.setdefault((row["metric"], row["test"]), []).append(row)
+        row["family"] = PAIRS[row["a"], row["b"]]
+        families.setdefault((row["family"], row["metric"], row["test"]), []).append(row)
     for family in families.values():
         for row, p in zip(family, holm([r["p"] for r in family]), strict=True):
             row["p_adjusted"] = p
@@ -194,9 +195,8 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dic
         return []
     d = va - vb
     base = {"a": a, "b": b, "metric": "log_speedup", "effect": math.exp(float(d.mean())), "effect_name": "ratio"}
-    if null is not None and b in BASELINES:
-        p = null.log_p(a, b, float(d.sum()))
-    else:
+    p = null.log_p(a, b, float(d.sum())) if null is not None and b in BASELINES and a in null.log else None
+    if p is None:
         full = np.zeros(len(kept))
         full[kept] = d
         p = sign_flip_test(clustered(found, full))[1]
@@ -221,11 +221,10 @@ def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
 
 
 def _likelihood(pools: Pools) -> dict[str, Any]:
-    summary = likelihood_summary([_columns(t, pools.unit) for t in pools.tasks])
-    return {**summary, "monotone": monotone(summary["profile"])}
+    return likelihood_summary([_columns(t, pools.unit) for t in pools.tasks])
 
 
-def _per_task(pools: Pools, found: Outcomes, metric: str) -> list[dict[str, Any]]:
+def _per_task(pools: Pools, found: Outcomes, metric: str, usable: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for i, t in enumerate(pools.tasks):
         mine = found.task == i
@@ -245,7 +244,7 @@ def _per_task(pools: Pools, found: Outcomes, metric: str) -> list[dict[str, Any]
                 "best_speedup": None if best is None else float(t.speedup[best]),
                 "best_ci_low": None if best is None else float(t.ci_low[best]),
                 "spearman": spearman(surprisal, speedup),
-                "strategies": {name: float(found.of(name, metric)[mine].mean()) for name in NAMES},
+                "strategies": {name: float(found.of(name, metric)[mine].mean()) for name in usable},
                 "speedups": {
                     name: math.exp(float(found.of(name, "log_speedup")[mine].mean())) for name in (ORACLE, *QUESTION)
                 },

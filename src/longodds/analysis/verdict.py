@@ -18,6 +18,7 @@ from longodds.analysis.length import length_adjusted
 from longodds.analysis.library import normal_quantile
 from longodds.analysis.null import ALPHA, BASELINES, Null, by_task, distinct_programs
 from longodds.analysis.resampling import MIN_TASKS
+from longodds.selection import TIMED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Answer = Literal["better", "worse", "no difference", "cannot tell"]
 
 MARGIN = 0.10
+NO_CHOICE = "the log-probabilities that the choice needs are not there"
 LENGTH_SHARE = 0.5
 LENGTH_ALPHA = 0.10
 
@@ -62,9 +64,12 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
     """a against b on a fast metric. Against random and random-top3, outcomes are permuted (`null`); against another
     strategy the sign of each cell's difference is flipped, for a task whose seeds share programs of all its cells."""
     va, vb = found.of(a, metric), found.of(b, metric)
+    if missing := [x for x in (a, b) if not all(len(r.chosen[x]) for r in found.rows if r.keys)]:
+        return Difference(a, b, metric, reason=f"{NO_CHOICE} ({', '.join(missing)})")
     if bool(np.isnan(va).any() or np.isnan(vb).any()) or (null is None and b in BASELINES):
-        return Difference(a, b, metric, reason="some of the choices were not timed, or have no log-probabilities")
+        return Difference(a, b, metric, reason="some of the correct candidates were not timed")
     d = va - vb
+    ci, ci95 = _intervals(d, bootstrap, (0.90, 0.95))
     base = Difference(
         a,
         b,
@@ -72,13 +77,13 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
         estimate=float(d.mean()),
         share_a=float(va.mean()),
         share_b=float(vb.mean()),
-        ci=_interval(d, bootstrap, 0.90),
-        ci95=_interval(d, bootstrap, 0.95),
+        ci=ci,
+        ci95=ci95,
     )
     if null is None or b not in BASELINES:
         return replace(base, p=sign_flip_test(clustered(found, d))[1])
     length = None
-    if b == "random" and null.rows:
+    if b == "random" and TIMED[a] == 1 and null.rows:
         chosen = [int(r.chosen[a][0]) for r in null.rows]
         length = length_adjusted([r.tokens for r in null.rows], null.flags, chosen, null.n_cells)
     spread = null.spread(a, b)
@@ -107,14 +112,14 @@ def clustered(found: Outcomes, d: Floats) -> Floats:
     return np.array(list(units.values()), dtype=np.float64)
 
 
-def _interval(d: Floats, bootstrap: Bootstrap, level: float) -> tuple[float, float] | None:
+def _intervals(d: Floats, bootstrap: Bootstrap, levels: tuple[float, float]) -> list[tuple[float, float] | None]:
     """The bootstrap's. Where no cell showed any difference, resampling would claim that none ever will: then as far as
     the share of tasks that might show one (Clopper-Pearson for none of so many)."""
-    ci = bootstrap.interval(d, level=level)
-    if ci is None or bool((d != 0).any()):
-        return ci
-    unseen = 1 - ((1 - level) / 2) ** (1 / bootstrap.units)
-    return -unseen, unseen
+    found = bootstrap.intervals(d, levels)
+    if bool((d != 0).any()):
+        return found
+    unseen = [1 - ((1 - level) / 2) ** (1 / max(bootstrap.units, 1)) for level in levels]
+    return [ci and (-u, u) for ci, u in zip(found, unseen, strict=True)]
 
 
 def _widened(d: Difference, ci: tuple[float, float] | None, level: float, spread: float) -> tuple[float, float] | None:
@@ -158,6 +163,16 @@ WORDS = {
     "longest": "the longest correct program",
     "sum-surprisal": "the correct program with the lowest total probability",
     "sum-most-confident": "the correct program with the highest total probability",
+    "length-matched-surprisal": "the correct program most surprising for its length",
+    "length-matched-confident": "the correct program least surprising for its length",
+    "standardised-surprisal": "the correct program most surprising per token and in total",
+    "standardised-confident": "the correct program least surprising per token and in total",
+    "most-common": "the correct program written most often",
+    "rarest": "the correct program written least often",
+    "low-tail-entropy": "the correct program with the surest ending",
+    "high-tail-entropy": "the correct program with the least sure ending",
+    "self-certainty": "the correct program with the highest self-certainty",
+    "low-self-certainty": "the correct program with the lowest self-certainty",
 }
 
 
@@ -176,6 +191,7 @@ def verdict_document(d: Difference, *, n_tasks: int, n_cells: int, p: float | No
         "strategy": d.a,
         "metric": d.metric,
         "against": d.b,
+        "timed": [TIMED[d.a], TIMED[d.b]],
         "estimate": d.estimate,
         "ci": d.ci,
         "ci_level": 0.90,

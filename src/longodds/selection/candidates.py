@@ -8,9 +8,11 @@ program (equal `program_digest`) gets the mean over its samples.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from longodds.errors import UserError
+from longodds.selection.certainty import certainty_of
 from longodds.types import Candidate, Completion, Sample, Status
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ def to_candidates(samples: Iterable[Sample], unit: Unit = "program") -> list[Can
     """Candidates of one cell (the samples of one task and seed), in order of first appearance.
 
     Samples without an outcome are left out. A distinct program counts as correct only if every one of its
-    judged samples was; `surprisal`, `sum_surprisal` and `n_tokens` are means over its samples (those with
-    log-probabilities, for the first two). Raises UserError for another unit.
+    judged samples was; its scores and `n_tokens` are means over its samples (those that have the score).
+    Raises UserError for another unit.
     """
     if unit not in ("program", "sample"):
         raise UserError(f"unit {unit!r}: expected 'program' or 'sample'")
@@ -56,22 +58,27 @@ def to_candidates(samples: Iterable[Sample], unit: Unit = "program") -> list[Can
     for sample in samples:
         if judged(sample):
             groups.setdefault(candidate_key(sample, unit), []).append(sample)
-    return [_candidate(key, group) for key, group in groups.items()]
+    written = Counter(sample.program_digest for group in groups.values() for sample in group)
+    return [_candidate(key, group, written[group[0].program_digest]) for key, group in groups.items()]
 
 
-def _candidate(key: str, group: list[Sample]) -> Candidate:
+def _candidate(key: str, group: list[Sample], popularity: int) -> Candidate:
     scores = [surprisal_of(s.completion) for s in group]
-    scored = [s for s in scores if not math.isnan(s[0])]
-    mean, total = (
-        (math.fsum(s[0] for s in scored) / len(scored), math.fsum(s[1] for s in scored) / len(scored))
-        if scored
-        else (math.nan, math.nan)
-    )
+    certainty = [certainty_of(s.completion) for s in group]
     return Candidate(
         key=key,
         correct=all(s.verdict is not None and s.verdict.correct for s in group),
-        surprisal=mean,
-        sum_surprisal=total,
+        surprisal=_mean_known(s[0] for s in scores),
+        sum_surprisal=_mean_known(s[1] for s in scores),
         n_tokens=sum(s[2] for s in scores) / len(scores),
         count=len(group),
+        popularity=popularity,
+        tail_entropy=_mean_known(c[0] for c in certainty),
+        self_certainty=_mean_known(c[1] for c in certainty),
     )
+
+
+def _mean_known(values: Iterable[float]) -> float:
+    """Mean of those that are not nan; nan if none is known."""
+    known = [v for v in values if not math.isnan(v)]
+    return math.fsum(known) / len(known) if known else math.nan

@@ -1,6 +1,6 @@
 """The selection strategies: which correct candidate of a cell to use, and which few to time first.
 
-A selector sees `Candidate`s (correctness, likelihood, length) and no timings. Strategies ending in `-top3`
+A selector sees `Candidate`s (correctness, likelihood, length, count) and no timings. Strategies ending in `-top3`
 name three candidates; the fastest of them is used, at the price of three timings. The random strategies are
 exact: their `Choice` stands for all equally likely picks, and the reader takes the expectation.
 """
@@ -8,16 +8,25 @@ exact: their `Choice` stands for all equally likely picks, and the reader takes 
 from __future__ import annotations
 
 import hashlib
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from longodds.errors import UserError
+from longodds.selection import scores
+from longodds.types import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from numpy.typing import NDArray
 
-    from longodds.types import Candidate
+    Floats = NDArray[np.float64]
+
+Score = Callable[[Sequence[Candidate]], "Floats"]
+
+DIGITS = 12
+"""Decimals of a score that count: a mean over copies of one sample must tie with the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +46,42 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSelector:
-    """Takes the m correct candidates with the highest score; ties are broken by a seeded hash of the key, so the
-    order in which candidates arrive decides nothing. Candidates without a score (nan) are never chosen."""
+    """Takes the m correct candidates with the highest score times `sign`; ties are broken by a seeded hash of the key,
+    so the order in which candidates arrive decides nothing. Candidates without a score (nan) are never chosen.
+
+    middle: take those nearest the middle rank instead (the lower one of an even number).
+    """
 
     name: str
-    score: Callable[[Candidate], float]
+    score: Score
+    sign: int = 1
     m: int = 1
     seed: int = 0
+    middle: bool = False
+
+    def order(self, correct: Sequence[Candidate]) -> list[int]:
+        """Positions in `correct`, which must be in the order of their tie-breaks, best first."""
+        if not correct:
+            return []
+        value = -self.sign * np.round(self.score(correct), DIGITS)
+        ranked = np.argsort(value, kind="stable")
+        ranked = ranked[np.isfinite(value[ranked])]
+        if self.middle:
+            away = np.abs(np.arange(len(ranked)) - (len(ranked) - 1) // 2)
+            ranked = ranked[np.argsort(away, kind="stable")]
+        return [int(i) for i in ranked]
 
     def rank(self, candidates: Sequence[Candidate]) -> list[str]:
         """Keys of all scored correct candidates, best first."""
-        rows = [(self.score(c), c.key) for c in candidates if c.correct]
-        rows = [(-score, tie_break(self.seed, key), key) for score, key in rows if not math.isnan(score)]
-        return [key for _, _, key in sorted(rows)]
+        correct = in_tie_order(candidates, self.seed)
+        return [correct[i].key for i in self.order(correct)]
 
     def select(self, candidates: Sequence[Candidate]) -> list[str]:
         return self.rank(candidates)[: self.m]
 
-    def choose(self, candidates: Sequence[Candidate]) -> Choice:
-        return Choice(self.name, tuple(self.select(candidates)), self.m)
-
-
-@dataclass(frozen=True, slots=True)
-class MedianSelector:
-    """Takes the correct candidate in the middle by score (the lower one of an even number)."""
-
-    name: str
-    score: Callable[[Candidate], float]
-    seed: int = 0
-    m: int = 1
-
-    def rank(self, candidates: Sequence[Candidate]) -> list[str]:
-        """Keys of all scored correct candidates, those nearest the middle rank first."""
-        ascending = ScoreSelector(self.name, lambda c: -self.score(c), seed=self.seed).rank(candidates)
-        middle = (len(ascending) - 1) // 2
-        order = sorted(range(len(ascending)), key=lambda i: (abs(i - middle), i))
-        return [ascending[i] for i in order]
-
-    def select(self, candidates: Sequence[Candidate]) -> list[str]:
-        return self.rank(candidates)[: self.m]
-
-    def choose(self, candidates: Sequence[Candidate]) -> Choice:
-        return Choice(self.name, tuple(self.select(candidates)), self.m)
+    def choose(self, correct: Sequence[Candidate]) -> Choice:
+        """correct: as `in_tie_order` gives them."""
+        return Choice(self.name, tuple(correct[i].key for i in self.order(correct)[: self.m]), self.m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +93,21 @@ class RandomSelector:
     seed: int = 0
 
     def rank(self, candidates: Sequence[Candidate]) -> list[str]:
-        return sorted((c.key for c in candidates if c.correct), key=lambda key: tie_break(self.seed, key))
+        return [c.key for c in in_tie_order(candidates, self.seed)]
 
     def select(self, candidates: Sequence[Candidate]) -> list[str]:
         return self.rank(candidates)[: self.m]
 
-    def choose(self, candidates: Sequence[Candidate]) -> Choice:
-        return Choice(self.name, tuple(c.key for c in candidates if c.correct), self.m, uniform=True)
+    def choose(self, correct: Sequence[Candidate]) -> Choice:
+        return Choice(self.name, tuple(c.key for c in correct), self.m, uniform=True)
 
 
-AnySelector = ScoreSelector | MedianSelector | RandomSelector
+AnySelector = ScoreSelector | RandomSelector
+
+
+def in_tie_order(candidates: Sequence[Candidate], seed: int) -> list[Candidate]:
+    """The correct candidates in a random but repeatable order, one per seed: who wins a tie."""
+    return sorted((c for c in candidates if c.correct), key=lambda c: tie_break(seed, c.key))
 
 
 def tie_break(seed: int, key: str) -> bytes:
@@ -107,45 +115,31 @@ def tie_break(seed: int, key: str) -> bytes:
     return hashlib.blake2b(f"{seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _surprisal(c: Candidate) -> float:
-    return c.surprisal
-
-
-def _confidence(c: Candidate) -> float:
-    return -c.surprisal
-
-
-def _sum_surprisal(c: Candidate) -> float:
-    return c.sum_surprisal
-
-
-def _sum_confidence(c: Candidate) -> float:
-    return -c.sum_surprisal
-
-
-def _length(c: Candidate) -> float:
-    return c.n_tokens
-
-
-def _shortness(c: Candidate) -> float:
-    return -c.n_tokens
-
-
-_SCORES: dict[str, tuple[Callable[[Candidate], float], int]] = {
-    "most-confident": (_confidence, 1),
-    "surprisal": (_surprisal, 1),
-    "surprisal-top3": (_surprisal, 3),
-    "confident-top3": (_confidence, 3),
-    "shortest": (_shortness, 1),
-    "longest": (_length, 1),
-    "sum-most-confident": (_sum_confidence, 1),
-    "sum-surprisal": (_sum_surprisal, 1),
-    "sum-surprisal-top3": (_sum_surprisal, 3),
-    "sum-confident-top3": (_sum_confidence, 3),
+_SCORES: dict[str, tuple[Score, int, int]] = {
+    "most-confident": (scores.surprisal, -1, 1),
+    "surprisal": (scores.surprisal, 1, 1),
+    "shortest": (scores.length, -1, 1),
+    "longest": (scores.length, 1, 1),
+    "surprisal-top3": (scores.surprisal, 1, 3),
+    "confident-top3": (scores.surprisal, -1, 3),
+    "sum-most-confident": (scores.sum_surprisal, -1, 1),
+    "sum-surprisal": (scores.sum_surprisal, 1, 1),
+    "sum-surprisal-top3": (scores.sum_surprisal, 1, 3),
+    "sum-confident-top3": (scores.sum_surprisal, -1, 3),
+    "length-matched-surprisal": (scores.surprisal_given_length, 1, 1),
+    "length-matched-confident": (scores.surprisal_given_length, -1, 1),
+    "standardised-surprisal": (scores.standardised_surprisal, 1, 1),
+    "standardised-confident": (scores.standardised_surprisal, -1, 1),
+    "most-common": (scores.popularity, 1, 1),
+    "rarest": (scores.popularity, -1, 1),
+    "low-tail-entropy": (scores.tail_entropy, -1, 1),
+    "high-tail-entropy": (scores.tail_entropy, 1, 1),
+    "self-certainty": (scores.self_certainty, 1, 1),
+    "low-self-certainty": (scores.self_certainty, -1, 1),
 }
-_MEDIANS: dict[str, Callable[[Candidate], float]] = {
-    "median-surprisal": _surprisal,
-    "sum-median-surprisal": _sum_surprisal,
+_MEDIANS: dict[str, Score] = {
+    "median-surprisal": scores.surprisal,
+    "sum-median-surprisal": scores.sum_surprisal,
 }
 _RANDOM = {"random": 1, "random-top3": 3}
 
@@ -164,20 +158,40 @@ STRATEGIES: tuple[str, ...] = (
     "sum-median-surprisal",
     "sum-surprisal-top3",
     "sum-confident-top3",
+    "length-matched-surprisal",
+    "length-matched-confident",
+    "standardised-surprisal",
+    "standardised-confident",
+    "most-common",
+    "rarest",
+    "low-tail-entropy",
+    "high-tail-entropy",
+    "self-certainty",
+    "low-self-certainty",
 )
 """All strategies that choose without timings. `oracle` needs timings and lives in `analysis`."""
 
-NEEDS_LOGPROBS: frozenset[str] = frozenset(name for name in STRATEGIES if "surprisal" in name or "confident" in name)
+TIMED: dict[str, int] = {name: 3 if name.endswith("-top3") else 1 for name in STRATEGIES}
+"""Candidates of a cell that each strategy times."""
+
+NEEDS_TOP_LOGPROBS: frozenset[str] = frozenset(
+    ("low-tail-entropy", "high-tail-entropy", "self-certainty", "low-self-certainty")
+)
+"""Strategies that can't be used when the policy gave no top-k log-probabilities."""
+
+NEEDS_LOGPROBS: frozenset[str] = NEEDS_TOP_LOGPROBS | {
+    name for name in STRATEGIES if "surprisal" in name or "confident" in name
+}
 """Strategies that can't be used when the policy gave no log-probabilities."""
 
 
 def get_selector(name: str, *, seed: int = 0) -> AnySelector:
     """The selector of that name. Raises UserError for an unknown one."""
     if name in _SCORES:
-        score, m = _SCORES[name]
-        return ScoreSelector(name, score, m, seed)
+        score, sign, m = _SCORES[name]
+        return ScoreSelector(name, score, sign, m, seed)
     if name in _MEDIANS:
-        return MedianSelector(name, _MEDIANS[name], seed)
+        return ScoreSelector(name, _MEDIANS[name], -1, 1, seed, middle=True)
     if name in _RANDOM:
         return RandomSelector(name, _RANDOM[name], seed)
     raise UserError(f"unknown selection strategy {name!r}; known: {', '.join(STRATEGIES)}")
@@ -185,4 +199,5 @@ def get_selector(name: str, *, seed: int = 0) -> AnySelector:
 
 def select_all(candidates: Sequence[Candidate], *, seed: int = 0) -> dict[str, Choice]:
     """What every strategy of `STRATEGIES` chooses among the candidates of one cell."""
-    return {name: get_selector(name, seed=seed).choose(candidates) for name in STRATEGIES}
+    correct = in_tie_order(candidates, seed)
+    return {name: get_selector(name, seed=seed).choose(correct) for name in STRATEGIES}

@@ -90,6 +90,7 @@ def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
         "program_digest": sample.program_digest,
         "finish_reason": c.finish_reason,
         "policy_version": c.policy_version,
+        "top_logprobs": None if c.top_logprobs is None else [_nats(row, sample) for row in c.top_logprobs],
         **more,
     }
 
@@ -110,6 +111,7 @@ def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> S
             text=row["text"],
             finish_reason=row["finish_reason"],
             policy_version=row["policy_version"],
+            top_logprobs=None if (top := row.get("top_logprobs")) is None else tuple(tuple(t) for t in top),
         ),
         program=row["program"],
         program_digest=row["program_digest"],
