@@ -7,6 +7,7 @@ Two ways behind one interface. Shared: the prompt's keys and values exist once (
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -67,6 +68,8 @@ class SharedPrefixModel:
         self.shared = shared
         self.min_rows = min_rows
         self.layers = int(model.config.get_text_config().num_hidden_layers)
+        # transformers renamed the argument in 5.24.
+        self._cache_argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     def prefill(self, ids: Tensor) -> PromptState:
         """Reads a prompt, ids (1, P)."""
@@ -105,11 +108,12 @@ class SharedPrefixModel:
     def _forward(
         self, ids: Tensor, position_ids: Tensor, cache: CascadeCache | DynamicCache, *, logits_to_keep: int
     ) -> Tensor:
-        extra: dict[str, Any] = {"cascade": cache} if isinstance(cache, CascadeCache) else {}
+        extra: dict[str, Any] = {self._cache_argument: cache}
+        if isinstance(cache, CascadeCache):
+            extra["cascade"] = cache
         out: Any = self.model(
             input_ids=ids,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=logits_to_keep,
             **extra,
