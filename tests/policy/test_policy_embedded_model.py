@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from longodds.config import read_environment
-from longodds.policy import embedded_directory, open_policy, weights_digest
+from longodds.policy import OpenOptions, embedded_directory, open_policy, weights_digest
 from longodds.policy.conversion import check_round_trip
 from longodds.policy.embedded import read_base_record
 from longodds.types import Prompt, SampleKey, SamplingParams
@@ -52,7 +52,7 @@ PROMPT = Prompt(
 
 @pytest.fixture(scope="module")
 def raw() -> Iterator[HFPolicy]:
-    policy = open_policy("embedded:raw", dtype="fp32", threads=1)
+    policy = open_policy("embedded:raw", OpenOptions(dtype="fp32", threads=1))
     yield policy
     policy.close()
 

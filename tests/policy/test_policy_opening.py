@@ -17,7 +17,7 @@ from tiny_models import make_adapter, save_llama
 from transformers import LlamaForCausalLM
 
 from longodds.errors import InfraError, UserError
-from longodds.policy import PolicySpec, open_policy, parse_policy_spec, record_adapter_base, weights_digest
+from longodds.policy import OpenOptions, PolicySpec, open_policy, parse_policy_spec, record_adapter_base, weights_digest
 from longodds.policy.loading import active_parameters, check_device, check_dtype
 from longodds.policy.quiet import quiet_transformers
 from longodds.policy.threads import available_cores, choose_threads
@@ -85,7 +85,7 @@ def test_damaged_weights(tiny_dir: Path, tmp_path: Path) -> None:
 
 def test_the_embedded_model_that_was_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="longodds model fetch embedded"):
-        open_policy("embedded", cache_dir=tmp_path)
+        open_policy("embedded", OpenOptions(cache_dir=tmp_path))
 
 
 def test_an_unreachable_hub_is_infrastructure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_experts_count_by_the_share_that_is_active() -> None:
 
 
 def test_bf16_is_near_fp32(tiny_dir: Path, tiny: HFPolicy, prompt: Prompt) -> None:
-    half = open_policy(f"hf:{tiny_dir}", dtype="bf16", threads=1)
+    half = open_policy(f"hf:{tiny_dir}", OpenOptions(dtype="bf16", threads=1))
     assert (half.dtype, half.version) == ("bf16", tiny.version)
     rows = [[3, 1, 4, 1, 5], [9, 2, 6]]
     exact, rough = tiny.compute_logprobs(prompt, rows), half.compute_logprobs(prompt, rows)
@@ -156,7 +156,7 @@ def test_chat_goes_through_the_template(tiny: HFPolicy) -> None:
 
 
 def test_chat_without_a_template_is_the_callers_mistake(tmp_path: Path) -> None:
-    policy = open_policy(f"hf:{save_llama(tmp_path / 'base', chat=False)}", dtype="fp32", threads=1)
+    policy = open_policy(f"hf:{save_llama(tmp_path / 'base', chat=False)}", OpenOptions(dtype="fp32", threads=1))
     with pytest.raises(UserError, match="no chat template"):
         policy.encode(Prompt(messages=(Message("user", "hello"),)))
 
@@ -165,7 +165,7 @@ def test_a_closed_policy_lets_go_of_its_weights(tiny_dir: Path) -> None:
     import gc
     import weakref
 
-    policy = open_policy(f"hf:{tiny_dir}", dtype="fp32", threads=1)
+    policy = open_policy(f"hf:{tiny_dir}", OpenOptions(dtype="fp32", threads=1))
     policy.sample(Prompt(text="x"), SamplingParams(max_tokens=2), SampleKey(0, "t", (0,)))
     model = weakref.ref(policy.model)
     policy.close()
@@ -185,7 +185,7 @@ def test_a_closed_policy_lets_go_of_its_weights(tiny_dir: Path) -> None:
 )
 def test_bad_settings(tiny_dir: Path, arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        open_policy(f"hf:{tiny_dir}", **arguments)
+        open_policy(f"hf:{tiny_dir}", OpenOptions(**arguments))
 
 
 def test_the_default_dtype_needs_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_the_default_dtype_needs_hardware(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_adapter_is_applied_exactly(tiny_dir: Path, tiny: HFPolicy, prompt: Prompt, tmp_path: Path) -> None:
     adapter = make_adapter(tiny_dir, tmp_path / "adapter")
-    policy = open_policy(f"hf:{tiny_dir}+adapter={adapter}", dtype="fp32", threads=1)
+    policy = open_policy(f"hf:{tiny_dir}+adapter={adapter}", OpenOptions(dtype="fp32", threads=1))
     base: Any = LlamaForCausalLM.from_pretrained(str(tiny_dir), dtype=torch.float32)
     with quiet_transformers():
         lora: Any = PeftModel.from_pretrained(base, str(adapter)).eval()
@@ -220,7 +220,7 @@ def test_an_adapter_is_applied_exactly(tiny_dir: Path, tiny: HFPolicy, prompt: P
 
 def test_versions_tell_adapters_apart(tiny_dir: Path, tmp_path: Path) -> None:
     def version(adapter: Path) -> str:
-        return open_policy(f"hf:{tiny_dir}+adapter={adapter}", dtype="fp32", threads=1).version
+        return open_policy(f"hf:{tiny_dir}+adapter={adapter}", OpenOptions(dtype="fp32", threads=1)).version
 
     one = make_adapter(tiny_dir, tmp_path / "one", seed=1)
     same = shutil.copytree(one, tmp_path / "same")
@@ -235,10 +235,10 @@ def test_versions_tell_adapters_apart(tiny_dir: Path, tmp_path: Path) -> None:
 def test_an_adapter_of_another_base_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tiny_dir, tmp_path / "adapter")
     record_adapter_base(adapter, weights_digest(tiny_dir), note="kept")
-    open_policy(f"hf:{tiny_dir}+adapter={adapter}", dtype="fp32", threads=1)
+    open_policy(f"hf:{tiny_dir}+adapter={adapter}", OpenOptions(dtype="fp32", threads=1))
     other = save_llama(tmp_path / "other", seed=1)
     with pytest.raises(UserError, match="trained on base") as caught:
-        open_policy(f"hf:{other}+adapter={adapter}", dtype="fp32", threads=1)
+        open_policy(f"hf:{other}+adapter={adapter}", OpenOptions(dtype="fp32", threads=1))
     assert str(adapter) in str(caught.value)
 
 
@@ -281,7 +281,7 @@ def test_adapters_that_do_not_fit(tiny_dir: Path, tmp_path: Path, damage: str) -
     else:
         config.write_text(json.dumps({**json.loads(config.read_text()), "r": 2}))
     with pytest.raises(UserError) as caught:
-        open_policy(f"hf:{tiny_dir}+adapter={adapter}", dtype="fp32", threads=1)
+        open_policy(f"hf:{tiny_dir}+adapter={adapter}", OpenOptions(dtype="fp32", threads=1))
     assert str(adapter) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -300,7 +300,7 @@ def test_threads_follow_the_load() -> None:
 def test_threads_are_a_setting(tiny_dir: Path) -> None:
     before = torch.get_num_threads()
     try:
-        open_policy(f"hf:{tiny_dir}", dtype="fp32", threads=2)
+        open_policy(f"hf:{tiny_dir}", OpenOptions(dtype="fp32", threads=2))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

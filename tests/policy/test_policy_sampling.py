@@ -55,9 +55,9 @@ def test_samples_are_identical_however_batched(tiny: HFPolicy, prompt: Prompt) -
 
 
 def test_the_memory_cap_splits_the_batch_without_changing_samples(tiny_dir: object, prompt: Prompt) -> None:
-    from longodds.policy import open_policy
+    from longodds.policy import OpenOptions, open_policy
 
-    small = open_policy(f"hf:{tiny_dir}", dtype="fp32", threads=1)
+    small = open_policy(f"hf:{tiny_dir}", OpenOptions(dtype="fp32", threads=1))
     reference = small.sample(prompt, FREE, key(*range(8)))
     small.batch_bytes = 1
     assert small.max_rows(30, 40) == 1

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
     """The policy of a run. Raises UserError for a spec, model or device that cannot be used."""
-    from longodds.policy import open_policy
+    from longodds.policy import OpenOptions, open_policy
 
     env = environment or read_environment()
     return open_policy(
         settings.policy,
-        dtype=settings.dtype,
-        device=settings.policy_device,
-        cache_dir=env.cache_dir,
-        threads=settings.threads or env.threads,
+        OpenOptions(
+            dtype=settings.dtype,
+            device=settings.policy_device,
+            cache_dir=env.cache_dir,
+            threads=settings.threads or env.threads,
+        ),
     )
 
 
