@@ -51,7 +51,10 @@ class TaskSettings(Settings):
     """Which tasks: a suite, narrowed by a split, by ids and by number, in that order."""
 
     suite: str = "cpu"
-    """`cpu`, `dir:PATH` or `file:PATH.py`."""
+    """`cpu`, `kernelbench:1` to `kernelbench:4`, `dir:PATH` or `file:PATH.py`."""
+    kernelbench_root: str | None = None
+    """Where KernelBench's problems are: a checkout, a Parquet or JSONL file of the dataset, `hub` or `hub@REVISION`.
+    The default is what LONGODDS_KERNELBENCH names, else the hub."""
     scale: int = Field(default=1, ge=1)
     """Multiplies the sizes of the bundled problems."""
     split: str | None = None
@@ -133,7 +136,17 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
     """A Best-of-N run: K samples per task and seed, all judged, then selected."""
 
     operational: ClassVar[frozenset[str]] = frozenset(
-        {"batch_size", "threads", "workers", "max_seconds", "max_cost", "price_prompt", "price_sampled", "price_device"}
+        {
+            "kernelbench_root",  # the content of a task decides, and a run keeps to it, wherever it is read from
+            "batch_size",
+            "threads",
+            "workers",
+            "max_seconds",
+            "max_cost",
+            "price_prompt",
+            "price_sampled",
+            "price_device",
+        }
     )
 
     batch_size: int = Field(default=16, ge=1)
@@ -294,9 +307,9 @@ API_KEYS = ("TINKER_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 class Environment:
     """What the environment says, already typed.
 
-    cache_dir: model files and calibration. kernelbench_root: a checkout, or None. threads: OMP_NUM_THREADS, or None.
-    eval_mode: KERNELBENCH_EVAL_MODE. max_pairs: the cap of timed pairs that goes with it.
-    keys_present: API key name -> whether it is set; never a value.
+    cache_dir: model files and calibration. kernelbench_root: a checkout (or `hub@REVISION`), or None.
+    threads: OMP_NUM_THREADS, or None. eval_mode: KERNELBENCH_EVAL_MODE. max_pairs: the cap of timed pairs that goes
+    with it. keys_present: API key name -> whether it is set; never a value.
     """
 
     cache_dir: Path

@@ -152,7 +152,8 @@ def test_task_of_a_directory(tmp_path):
         ("kernelbnch:1", "did you mean kernelbench:1?"),
         ("zzz", "suites: cpu"),
         ("", "suites: cpu"),
-        ("kernelbench:1", "dir:PATH"),
+        ("kernelbench", "did you mean kernelbench:1?"),
+        ("kernelbench:x", "kernelbench:1 to kernelbench:4"),
     ],
 )
 def test_unknown_suite_names_the_nearest(spec, hint):

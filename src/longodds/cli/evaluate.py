@@ -21,6 +21,7 @@ def evaluate(
     device: str = "cpu",
     reference: Literal["eager", "compile", "compile-max-autotune"] = "eager",
     scale: int = 1,
+    kernelbench_root: str | None = None,
     timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,
     timeout: float = 30.0,
     memory: int | None = None,
@@ -31,7 +32,7 @@ def evaluate(
     Parameters
     ----------
     task
-        A task id (`cpu/row_softmax_by_hand`, `file:PATH.py`).
+        A task id (`cpu/row_softmax_by_hand`, `kernelbench:1/4`, `file:PATH.py`).
     program
         A Python module with a class ModelNew.
     device
@@ -40,6 +41,8 @@ def evaluate(
         What a speedup is measured against.
     scale
         Multiplies the sizes of a bundled problem.
+    kernelbench_root
+        A checkout of KernelBench, a Parquet or JSONL file of its dataset, hub or hub@REVISION.
     timed
         Whether a correct program is timed.
     timeout
@@ -53,7 +56,15 @@ def evaluate(
 
     with json_stdout(json) as out:
         verdict = evaluate_program(
-            task, program, device=device, reference=reference, scale=scale, timed=timed, timeout=timeout, memory=memory
+            task,
+            program,
+            device=device,
+            reference=reference,
+            scale=scale,
+            timed=timed,
+            timeout=timeout,
+            memory=memory,
+            kernelbench_root=kernelbench_root,
         )
         if json:
             write_json(out, verdict.to_json())

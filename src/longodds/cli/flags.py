@@ -29,6 +29,7 @@ def helped(name: str, kind: type[Settings] = BestOfNSettings, text: str | None =
 @dataclass(frozen=True, kw_only=True)
 class TaskFlags:
     suite: Annotated[str | None, helped("suite")] = None
+    kernelbench_root: Annotated[str | None, helped("kernelbench_root")] = None
     scale: Annotated[int | None, helped("scale")] = None
     split: Annotated[str | None, helped("split")] = None
     subset: Annotated[Literal["train", "eval"] | None, helped("subset")] = None

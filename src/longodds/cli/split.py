@@ -8,7 +8,15 @@ from longodds.cli.console import json_stdout, note_line, print_text, write_json
 from longodds.errors import UserError
 
 
-def make(*, suite: str, seed: int, out: Path, force: bool = False, json: bool = False) -> None:
+def make(
+    *,
+    suite: str,
+    seed: int,
+    out: Path,
+    kernelbench_root: str | None = None,
+    force: bool = False,
+    json: bool = False,
+) -> None:
     """Write a seeded 80/20 split of a suite.
 
     Parameters
@@ -19,6 +27,8 @@ def make(*, suite: str, seed: int, out: Path, force: bool = False, json: bool = 
         Decides which problems are eval.
     out
         The file to write.
+    kernelbench_root
+        Take the ids of this checkout or dataset; the ids of a whole level are 1 to its size, with or without.
     force
         Replace a file that holds something else.
     json
@@ -26,7 +36,7 @@ def make(*, suite: str, seed: int, out: Path, force: bool = False, json: bool = 
     """
     from longodds.tasks import make_split, render_split
 
-    split = make_split(suite, seed)
+    split = make_split(suite, seed, kernelbench_root=kernelbench_root)
     text = render_split(split)
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")

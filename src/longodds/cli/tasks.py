@@ -13,47 +13,60 @@ from longodds.errors import UserError
 
 if TYPE_CHECKING:
     from longodds.evaluator import TaskReport
+    from longodds.tasks import SkippedProblem
     from longodds.types import Task
 
 
-def list_tasks(suite: str, /, *, json: bool = False) -> None:
+def list_tasks(suite: str, /, *, kernelbench_root: str | None = None, json: bool = False) -> None:
     """List the tasks of a suite.
 
     Parameters
     ----------
     suite
-        cpu, dir:PATH or file:PATH.py.
+        cpu, kernelbench:1 to kernelbench:4, dir:PATH or file:PATH.py.
+    kernelbench_root
+        A checkout of KernelBench, a Parquet or JSONL file of its dataset, hub or hub@REVISION.
     json
         One JSON document on stdout.
     """
-    from longodds.tasks import load_suite
+    from longodds.tasks import describe_source, load_suite
 
+    skipped: list[SkippedProblem] = []
     with json_stdout(json) as out:
-        tasks = load_suite(suite, on_skip=lambda problem: note_line(f"skipped {problem.reason}"))
+        tasks = load_suite(suite, on_skip=skipped.append, kernelbench_root=kernelbench_root)
+        for problem in skipped:
+            note_line(f"skipped {problem.reason}")
         if json:
-            write_json(out, {"suite": suite, "n_tasks": len(tasks), "tasks": [_summary(t) for t in tasks]})
+            left_out = [{"path": str(p.path), "reason": p.reason} for p in skipped]
+            document = {"suite": suite, "n_tasks": len(tasks), "tasks": [_summary(t) for t in tasks]}
+            write_json(out, {**document, "n_skipped": len(skipped), "skipped": left_out})
             return
         rows = [(t.id, *(str(t.metadata.get(key, "")) for key in ("family", "split", "description"))) for t in tasks]
         print_table(make_table(None, ["task", "family", "split", "description"], rows))
         splits = Counter(str(t.metadata["split"]) for t in tasks if "split" in t.metadata)
         parts = ", ".join(f"{n} {name}" for name, n in sorted(splits.items()))
-        print_text(f"\n{len(tasks)} tasks{f' ({parts})' if parts else ''}")
+        missing = f"; {len(skipped)} files skipped" if skipped else ""
+        print_text(f"\n{len(tasks)} tasks{f' ({parts})' if parts else ''}{missing}")
+        if "source" in tasks[0].metadata:
+            print_text(describe_source(tasks[0].metadata["source"]))
 
 
-def show_task(task: str, /, *, json: bool = False) -> None:
+def show_task(task: str, /, *, kernelbench_root: str | None = None, json: bool = False) -> None:
     """Show one task: what is known about it and its source.
 
     Parameters
     ----------
     task
-        A task id (cpu/row_softmax_by_hand, dir:PATH/NAME, file:PATH.py).
+        A task id (cpu/row_softmax_by_hand, kernelbench:1/4, dir:PATH/NAME, file:PATH.py).
+    kernelbench_root
+        A checkout of KernelBench, a Parquet or JSONL file of its dataset, hub or hub@REVISION.
     json
         One JSON document on stdout.
     """
     from longodds.tasks import load_task
 
     with json_stdout(json) as out:
-        found = load_task(task)
+        found = load_task(task, kernelbench_root=kernelbench_root)
         if json:
             write_json(out, {**_summary(found), "suite": found.suite, "reference": found.reference})
             return

@@ -28,18 +28,20 @@ def evaluate_program(
     timeout: float = 30.0,
     memory: int | None = None,
     evaluator: Evaluator | None = None,
+    kernelbench_root: str | None = None,
 ) -> Verdict:
     """The verdict of one program on one task.
 
-    task: a Task, or an id such as `cpu/row_softmax_by_hand` or `file:PATH.py`, at `scale`. program: the source text,
-    or the Path of a file. timed: whether a correct program is timed. timeout: seconds for import, and again for the
+    task: a Task, or an id such as `cpu/row_softmax_by_hand` or `file:PATH.py`, at `scale`; kernelbench_root: where
+    those of KernelBench are (see `load_suite`). program: the source text, or the Path of a file. timed: whether a
+    correct program is timed. timeout: seconds for import, and again for the
     run. memory: bytes (None: half of the machine's). evaluator: used, and left open, instead of a new one.
     Raises UserError for an unknown task or a file that cannot be read; a bad program is a verdict, not an error.
     """
     flags = {"device": device, "reference": reference, "timeout": timeout, "memory": memory}
     defaults = {"max_pairs": read_environment().max_pairs}
     settings = resolve(EvaluationSettings, flags=flags, defaults=defaults)
-    found = load_task(task, scale=scale) if isinstance(task, str) else task
+    found = load_task(task, scale=scale, kernelbench_root=kernelbench_root) if isinstance(task, str) else task
     source = _read(program) if isinstance(program, Path) else program
     with contextlib.ExitStack() as stack:
         if evaluator is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from longodds.errors import UserError
 from longodds.selection import STRATEGIES, get_selector
-from longodds.tasks import load_split, load_suite, select_tasks
+from longodds.tasks import describe_source, load_split, load_suite, select_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 def choose_tasks(settings: TaskSettings, *, note: Callable[[str], None] | None = None) -> list[Task]:
     """The tasks of a run: suite, then split and subset, then ids, then number.
 
-    note: is told of files of a directory suite that are no problems. Raises UserError for an unknown suite, a
-    missing or altered split, ids that the suite lacks, a subset that the suite does not define, no task left.
+    note: is told which KernelBench is used, and of files of a suite that are no problems. Raises
+    UserError for an unknown suite, a missing or altered split, ids that the suite lacks, a subset that the suite does
+    not define, no task left.
     """
     on_skip = None if note is None else lambda problem: note(f"skipped {problem.reason}")
-    tasks = load_suite(settings.suite, scale=settings.scale, on_skip=on_skip)
+    root = settings.kernelbench_root
+    tasks = load_suite(settings.suite, scale=settings.scale, on_skip=on_skip, kernelbench_root=root)
+    source = tasks[0].metadata.get("source")
+    if note is not None and source is not None:
+        note(f"{settings.suite}: {describe_source(source)}")
     if settings.split is not None:
         path = Path(settings.split).expanduser()
         ids = load_split(path)["problem_ids"][settings.subset or "eval"]

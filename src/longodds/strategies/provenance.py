@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import longodds
+from longodds.tasks.revision import git_revision
 
 if TYPE_CHECKING:
     from longodds.types import Evaluator, Policy
@@ -24,7 +24,7 @@ def describe_attempt(
 
     attempt: dict[str, Any] = {
         "versions": {"longodds": longodds.__version__, "python": platform.python_version(), **_versions()},
-        "git": git_revision(Path(__file__).parent),
+        "git": git_revision(Path(__file__).parent, below=":/"),
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
         "device": device,
         "device_name": device_name(),
@@ -46,21 +46,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def git_revision(directory: Path) -> dict[str, Any] | None:
-    """Commit of the checkout that holds `directory`, and whether tracked files differ from it; None outside one."""
-    commit = _git(directory, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "changed": bool(_git(directory, "status", "--porcelain", "--untracked-files=no"))}
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

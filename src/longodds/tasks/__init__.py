@@ -6,6 +6,7 @@ Nothing here imports torch: a problem is read as text, and only its outline is l
 from __future__ import annotations
 
 from longodds.tasks.bundled import EVAL_ONLY_FAMILIES
+from longodds.tasks.kernelbench import describe_source
 from longodds.tasks.loader import load_suite, load_task, task_name
 from longodds.tasks.problem import SkippedProblem
 from longodds.tasks.splits import load_split, make_split, render_split, select_tasks
@@ -13,6 +14,7 @@ from longodds.tasks.splits import load_split, make_split, render_split, select_t
 __all__ = [
     "EVAL_ONLY_FAMILIES",
     "SkippedProblem",
+    "describe_source",
     "load_split",
     "load_suite",
     "load_task",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.errors import UserError
+from longodds.tasks.kernelbench import LEVEL_SIZES, parse_level
 from longodds.tasks.loader import load_suite, task_name
 
 if TYPE_CHECKING:
@@ -18,22 +19,23 @@ if TYPE_CHECKING:
 
 ProblemId = int | str
 
-# Problems per level as published; their ids are 1..N, so a split needs no problem files.
-KERNELBENCH_SIZES = {1: 100, 2: 100, 3: 50, 4: 20}
 TRAIN_PERCENT = 80
 
 
-def make_split(suite: str, seed: int, *, dataset: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def make_split(
+    suite: str, seed: int, *, dataset: Mapping[str, Any] | None = None, kernelbench_root: str | None = None
+) -> dict[str, Any]:
     """An 80/20 split: the ids, shuffled by `random.Random(seed)`, are train up to 80 % and eval from there.
 
     Returns {"level", "seed", "problem_ids": {"train": [...], "eval": [...]}, "split_hash"}, ids sorted. For
     `kernelbench:N` the level is `level_N` and the ids are the integers 1..size; seeds 42, 43 and 44 of level 1 and 42
     of level 2 give the eval ids of Barnes (arXiv:2602.07670). For other suites the level is the spec and the
     ids are the names of the problems. dataset: a description of the data's origin, kept under that key and hashed.
+    kernelbench_root: the ids of this source (see `load_suite`) instead of 1..size; those of a whole level are equal.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UserError(f"seed must be a whole number, not {seed!r}")
-    level, ids = _problem_ids(suite)
+    level, ids = _problem_ids(suite, kernelbench_root)
     train, held_out = shuffle_ids(ids, seed)
     document: dict[str, Any] = {"dataset": dict(dataset)} if dataset is not None else {}
     document |= {"level": level, "seed": seed, "problem_ids": {"train": train, "eval": held_out}}
@@ -92,12 +94,12 @@ def select_tasks(tasks: Sequence[Task], ids: Sequence[ProblemId], *, source: str
     return [by_name[str(i)] for i in ids]
 
 
-def _problem_ids(suite: str) -> tuple[str, list[int] | list[str]]:
+def _problem_ids(suite: str, root: str | None) -> tuple[str, list[int] | list[str]]:
     if suite.startswith("kernelbench:"):
-        level = suite.removeprefix("kernelbench:")
-        if level not in map(str, KERNELBENCH_SIZES):
-            raise UserError(f"unknown suite {suite!r}; KernelBench has the levels kernelbench:1 to kernelbench:4")
-        return f"level_{level}", list(range(1, KERNELBENCH_SIZES[int(level)] + 1))
+        level = parse_level(suite)
+        if root is None:  # as published, so that a split needs no problem files
+            return f"level_{level}", list(range(1, LEVEL_SIZES[level] + 1))
+        return f"level_{level}", [int(task_name(task)) for task in load_suite(suite, kernelbench_root=root)]
     return suite, sorted(task_name(task) for task in load_suite(suite))
 
 
