@@ -26,9 +26,11 @@ _EXPORTS = {
     "Verdict": ("longodds.types", "Verdict"),
     "UserError": ("longodds.errors", "UserError"),
     "InfraError": ("longodds.errors", "InfraError"),
+    "compare": ("longodds.strategies.comparing", "compare"),
     "best_of_n": ("longodds.strategies", "best_of_n"),
     "evaluate": ("longodds.strategies", "evaluate_program"),
     "load_suite": ("longodds.tasks", "load_suite"),
+    "probe": ("longodds.strategies.probing", "probe"),
     "select": ("longodds.strategies.selecting", "select"),
     "load_task": ("longodds.tasks", "load_task"),
 }

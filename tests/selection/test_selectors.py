@@ -15,7 +15,8 @@ from synthetic_samples import completion, sample, study
 
 import longodds.selection as selection
 from longodds.errors import UserError
-from longodds.selection import STRATEGIES, get_selector, select_all, surprisal_of, to_candidates
+from longodds.selection import STRATEGIES, certainty_of, get_selector, select_all, surprisal_of, to_candidates
+from longodds.selection.certainty import token_certainty, token_entropy
 from longodds.types import Candidate, Status, Verdict
 
 
@@ -124,6 +125,54 @@ def test_a_program_is_the_mean_over_its_samples_and_unjudged_samples_do_not_coun
     assert (same.correct, same.surprisal, same.sum_surprisal, same.n_tokens, same.count) == (True, 2.0, 35.0, 15.0, 2)
     assert (bad.correct, bad.count) == (False, 1)
     assert [c.key for c in to_candidates(rows, unit="sample")] == ["t-0-0", "t-0-1", "t-0-2"]
+
+
+def test_given_length_takes_what_is_improbable_for_its_length():
+    """Surprisal falls with length; one long program is far above the line, one short one far below."""
+    pool = [candidate(f"k{i}", 3.0 - 0.1 * i, 10 + i) for i in range(14)]
+    pool[12] = candidate("long and odd", 2.6, 22)
+    pool[2] = candidate("short and usual", 2.0, 12)
+    assert get_selector("surprisal").select(pool) == ["k0"]
+    assert get_selector("length-matched-surprisal").select(pool) == ["long and odd"]
+    assert get_selector("length-matched-confident").select(pool) == ["short and usual"]
+    equal = [candidate(f"e{i}", float(i), 7) for i in range(5)]
+    assert get_selector("length-matched-surprisal").select(equal) == ["e4"]
+    assert get_selector("length-matched-surprisal").select(equal[:2]) == ["e1"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 40)), min_size=1, max_size=20), st.randoms())
+def test_no_score_depends_on_the_order_of_arrival(rows, random):
+    pool = [candidate(f"k{i}", s, n) for i, (s, n) in enumerate(rows)]
+    mixed = random.sample(pool, len(pool))
+    for name in STRATEGIES:
+        assert get_selector(name, seed=3).select(pool) == get_selector(name, seed=3).select(mixed), name
+
+
+def test_popularity_is_counted_in_both_units():
+    rows = [sample("t", 0, i, mean_nll=1.0, n_tokens=4, speedup=1.2, program="abbb"[i]) for i in range(4)]
+    digest = {r.program: r.program_digest for r in rows}
+    programs, samples = to_candidates(rows), to_candidates(rows, "sample")
+    assert get_selector("most-common").select(programs) == [digest["b"]]
+    assert get_selector("rarest").select(programs) == [digest["a"]]
+    assert get_selector("rarest").select(samples) == ["t-0-0"]
+    assert get_selector("most-common").select(samples)[0] != "t-0-0"
+
+
+def test_entropy_and_certainty_of_stored_distributions():
+    half = (math.log(0.5), math.log(0.5))
+    assert token_entropy(half) == pytest.approx(math.log(2))
+    assert token_certainty(half) == pytest.approx(0.0)
+    sure = (math.log(0.9), math.log(0.05))  # 0.05 is left over: one more token
+    assert token_entropy(sure) == pytest.approx(-(0.9 * math.log(0.9) + 2 * 0.05 * math.log(0.05)))
+    assert token_certainty(sure) == pytest.approx(-math.log(2) - (math.log(0.9) + math.log(0.05)) / 2)
+    c = completion([-0.1] * 80)  # one format token on each side
+    top = (half,) * 61 + (sure,) * 21
+    entropy, certainty = certainty_of(dataclasses.replace(c, top_logprobs=top))
+    assert entropy == pytest.approx(token_entropy(sure))  # of the last 20 tokens of the span
+    assert certainty == pytest.approx(20 / 80 * token_certainty(sure))
+    assert math.isnan(certainty_of(c)[0])
+    assert math.isnan(certainty_of(dataclasses.replace(c, top_logprobs=((),) * 82))[1])
 
 
 TIMING_FIELDS = (

@@ -93,11 +93,13 @@ class RaceCost(TypedDict):
 
 
 class BreakEven(TypedDict):
-    """At n samples, `strategy` is worth as much as timing all correct ones of k_equal samples. price: of one timing, in
-    units of the price of one sample, above which the strategy pays; device_seconds: the same in device seconds;
-    measured: what a timing costs here; pays: whether it is above; None where it can't be told. reason: why not."""
+    """At n samples, `strategy` is worth as much as timing (`oracle`) or racing (`race`) all correct ones of k_equal
+    samples. price: of one timing, in units of the price of one sample, above which the strategy pays; device_seconds:
+    the same in device seconds; measured: what a timing costs here; pays: whether it is above; None where it can't be
+    told. reason: why there is no price."""
 
     strategy: str
+    against: str
     k_equal: float | str | None
     price: float | None
     device_seconds: float | None
@@ -107,8 +109,8 @@ class BreakEven(TypedDict):
 
 
 class Price(TypedDict):
-    """The price of a choice. source: `live` pairs, or `model` (drawn from the stored median, interval and number of
-    pairs of each verdict). seconds_per_pair, seconds_per_timing, seconds_per_sample: medians of this run."""
+    """The price of a choice. source: of the race, `live` pairs, `model` (drawn from the stored median, interval and
+    number of pairs of each verdict) or `none`. seconds_per_...: device seconds, medians of this run."""
 
     source: str
     races: int

@@ -168,6 +168,16 @@ def k_grid(n: int) -> list[int]:
     return ks if not n or ks[-1] == n else [*ks, n]
 
 
+def dense_grid(n: int) -> NDArray[np.intp]:
+    """Every K to 32, then steps of about a tenth, the powers of two among them, and n."""
+    ks = {k for k in range(1, min(n, 32) + 1)} | set(k_grid(n))
+    k = 32.0
+    while k < n:
+        k *= 1.1
+        ks.add(min(round(k), n))
+    return np.array(sorted(ks), dtype=np.intp)
+
+
 def _check_ks(n: int, ks: Sequence[int]) -> None:
     if any(k < 1 or k > n for k in ks):
         raise ValueError(f"K must lie in 1..{n}, got {list(ks)}")

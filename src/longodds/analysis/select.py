@@ -19,9 +19,12 @@ from longodds.analysis.hypotheses import (
 from longodds.analysis.likelihood import likelihood_summary, spearman
 from longodds.analysis.null import BASELINES, Null, permutation_null
 from longodds.analysis.outcomes import METRICS, NAMES, ORACLE, Outcomes, outcomes
+from longodds.analysis.plain import plain
 from longodds.analysis.pool import Pools, TaskPool, build_pools
+from longodds.analysis.price import price_document
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
 from longodds.analysis.scaling import scaling_curve, strategy_curves
+from longodds.analysis.table import tabulate
 from longodds.analysis.verdict import Difference, clustered, compare, verdict_document
 from longodds.selection import NEEDS_TOP_LOGPROBS, STRATEGIES
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from longodds.analysis.price import Raced
     from longodds.analysis.table import Runs, Table
     from longodds.selection import Unit
 
@@ -53,16 +57,22 @@ PAIRS: dict[tuple[str, str], str] = {pair: name for name, pairs in FAMILIES.item
 
 
 def select_runs(
-    samples: Runs | Table, *, unit: Unit = "program", seed: int = 0, runs: Sequence[str] | None = None
+    samples: Runs | Table,
+    *,
+    unit: Unit = "program",
+    seed: int = 0,
+    runs: Sequence[str] | None = None,
+    live: Raced | None = None,
 ) -> dict[str, Any]:
     """The document of `select --json` for the samples of one run, of several by name, or a table of them.
 
     unit: what is chosen among, distinct programs or samples. seed: breaks ties and drives the bootstrap; the same
-    input and seed give the same document. runs: names of the runs, where `samples` does not tell. Shares are
-    in [0, 1]; figures that can't be known are None.
+    input and seed give the same document. runs: names of the runs, where `samples` does not tell. live:
+    races that were run. Shares are in [0, 1]; figures that can't be known are None.
     Raises UserError where there is nothing judged or timings can't be compared.
     """
-    pools = build_pools(samples, unit)
+    table = tabulate(samples)
+    pools = build_pools(table, unit)
     found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
     bootstrap = Bootstrap(found.task, seed=seed)
@@ -93,6 +103,7 @@ def select_runs(
         "scaling": scaling_curve(pools, seed=seed),
         "selection_scaling": strategy_curves(pools, sig=pools.has_intervals, seed=seed),
         "likelihood": _likelihood(pools),
+        "price": price_document(table, pools, found, metric, seed=seed, live=live),
         "per_task": _per_task(pools, found, metric, usable),
         "statuses": pools.statuses,
         "unjudged": pools.unjudged,
@@ -277,16 +288,3 @@ def _warnings(pools: Pools, metric: str) -> list[str]:
             f"verdicts come from {len(pools.evaluators)} evaluator settings or devices, never mixed inside a cell"
         )
     return said
-
-
-def plain(value: Any) -> Any:
-    """JSON-ready: tuples to lists, NumPy scalars to Python's, and nan or infinity (what can't be known) to None."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in cast("list[Any]", value)]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -42,8 +42,13 @@ NUMBERS = (
     "ci_high",
     "pairs",
     "seconds",
+    "sampled_tokens",
+    "prompt_tokens",
+    "sampling_seconds",
+    "duplicate",
 )
-"""Columns of floats; nan where unknown. Nats, tokens, ratios; seconds: wall-clock of the verdict."""
+"""Columns of floats; nan where unknown. Nats, tokens, ratios; seconds: wall-clock of the verdict; duplicate: 1 where
+the verdict repeats that of an equal program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class TableBuilder:
             evaluator="" if verdict is None else verdict.evaluator,
             step=sample.step,
             index=sample.index,
+            sampled_tokens=len(sample.completion.token_ids),
             **scores,
             **({} if verdict is None else _timings(verdict)),
         )

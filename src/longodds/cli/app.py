@@ -47,6 +47,17 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Compare all selection strategies on finished runs; needs no model and no GPU.",
         "longodds select runs/a\nlongodds select runs/a runs/b --unit sample --json",
     ),
+    "compare": (
+        "compare:compare",
+        "Compare runs at matched cost: frontier, equivalent K, paired tests.",
+        "longodds compare runs/bon runs/ttt\nlongodds compare runs/bon runs/ttt --axis tokens --json",
+    ),
+    "probe": (
+        "probe:probe",
+        "Over-sharpening: the samples of a run scored again under each checkpoint of an adapted run.",
+        "longodds probe runs/bon --adapted runs/ttt\n"
+        "longodds probe runs/bon --adapted runs/ttt --null runs/shuffled_0 --null runs/shuffled_1 --json",
+    ),
     "report": (
         "report:report",
         "Write one self-contained page about finished runs.",

@@ -1,0 +1,250 @@
+"""An arm of a comparison: what K of its samples per task are worth and cost, for every K.
+
+The samples of Best-of-N are exchangeable: any K of them could have been the K, and the curve is the exact mean over all
+of them. The samples of a sequence (ttt, sdpo, rlvr, refine) are not: only its prefixes could have been stopped at.
+Costs are per task: the prompt once, then sample by sample; a step of learning is paid before the first sample after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longodds.analysis.estimators import any_of_k, dense_grid, expected_best, fast_flags, prefix_best
+from longodds.analysis.library import student_quantile
+from longodds.analysis.pool import build_pools
+from longodds.analysis.resampling import Bootstrap
+from longodds.analysis.scaling import KEPT_REFERENCE, bound_at_level
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from longodds.analysis.pool import TaskPool
+    from longodds.analysis.table import Table
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.intp]
+
+AXES = ("samples", "tokens", "flops", "device-seconds", "cost")
+ACCOUNTS = ("charged", "run")
+EXCHANGEABLE = frozenset({"best_of_n", "best-of-n", "replay", "import", "imported"})
+"""Strategies, as samples name them, whose samples are drawn independently from one policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What one step of learning cost, before the samples of `step`: tokens trained and scored, seconds."""
+
+    step: int
+    trained_tokens: float = 0.0
+    scored_tokens: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArmData:
+    """A run as read. parameters: active ones of the policy, None if unknown. prices: `price_prompt`, `price_sampled`
+    per million tokens, `price_device` per hour. totals: cost of the whole run, charged and run."""
+
+    run: str
+    strategy: str
+    table: Table
+    parameters: int | None = None
+    prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    learning: tuple[Learning, ...] = ()
+    totals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """grid: (g,) values of K from 1 to n. any_fast, any_fast_sig: (tasks, g) chances; None where a timing, or an
+    interval, is missing. best: (tasks, g) log of the expected best speedup. by_seed: the same three as (seeds, g) means
+    over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown."""
+
+    data: ArmData
+    tasks: list[TaskPool]
+    has_intervals: bool
+    exchangeable: bool
+    n: int
+    seeds: int
+    grid: Ints
+    any_fast: Floats | None
+    any_fast_sig: Floats | None
+    best: Floats | None
+    by_seed: tuple[Floats | None, Floats | None, Floats | None]
+    cost: dict[str, dict[str, Floats]]
+
+    def interval(self, which: int, k: int) -> tuple[float, float] | None:
+        """95 % interval of curve `which` (any_fast, any_fast_sig, best) at K: over tasks, or seeds of a sequence."""
+        at = int(np.searchsorted(self.grid, k))
+        values = (self.any_fast, self.any_fast_sig, self.best)[which]
+        if values is None:
+            return None
+        if self.exchangeable:
+            return Bootstrap(range(len(values))).interval(values[:, at], share=which < 2)
+        seeds = self.by_seed[which]
+        return None if seeds is None else seed_interval(seeds[:, at])
+
+
+def seed_interval(means: Floats, *, level: float = 0.95) -> tuple[float, float] | None:
+    """Student's t over the means of independent seeds; None with fewer than two."""
+    n = len(means)
+    if n < 2:
+        return None
+    half = student_quantile(0.5 + level / 2, n - 1) * float(np.std(means, ddof=1)) / math.sqrt(n)
+    return float(means.mean()) - half, float(means.mean()) + half
+
+
+def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
+    """The curves of one run on these tasks, each of which it must have. Raises UserError as `build_pools`."""
+    pools = build_pools(data.table)
+    chosen = [t for t in pools.tasks if t.task_id in tasks]
+    exchangeable = data.strategy in EXCHANGEABLE and all(len(np.unique(t.step)) == 1 for t in chosen)
+    build = _exchangeable if exchangeable else _sequence
+    grid, seeds, tables, by_seed = build(chosen, pools.has_intervals)
+    cost = _costs(data, chosen, grid, exchangeable=exchangeable)
+    return Curves(data, chosen, pools.has_intervals, exchangeable, int(grid[-1]), seeds, grid, *tables, by_seed, cost)
+
+
+Tables = tuple["Floats | None", "Floats | None", "Floats | None"]
+NONE: Tables = (None, None, None)
+
+
+def _values(t: TaskPool, has_intervals: bool) -> Tables:
+    """(n,) flags on the point speedup, flags on the bound at the task's level, best-so-far-able speedups."""
+    sig = fast_flags(t.correct, bound_at_level(t.speedup, t.ci_low, t.distinct)) if has_intervals else None
+    best = np.where(t.correct, np.maximum(t.speedup, KEPT_REFERENCE), KEPT_REFERENCE)
+    return fast_flags(t.correct, t.speedup), sig, best
+
+
+def _stack(columns: list[Tables], which: int) -> list[Floats] | None:
+    found = [c[which] for c in columns]
+    if any(f is None or bool(np.isnan(f).any()) for f in found):
+        return None
+    return [f for f in found if f is not None]
+
+
+def _exchangeable(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int, Tables, Tables]:
+    grid = dense_grid(min(t.n for t in tasks))
+    ks = [int(k) for k in grid]
+    columns = [_values(t, has_intervals) for t in tasks]
+    flags, sig, best = (_stack(columns, i) for i in range(3))
+    tables = (
+        None if flags is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in flags]),
+        None if sig is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in sig]),
+        None if best is None else np.log(np.stack([expected_best(b, ks) for b in best])),
+    )
+    return grid, max(len(np.unique(t.group)) for t in tasks), tables, NONE
+
+
+def _sequence(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int, Tables, Tables]:
+    """Best of the first K in order of drawing, the mean over seeds per task and the mean over tasks per seed."""
+    cells = [(i, g, _order(t, g)) for i, t in enumerate(tasks) for g in np.unique(t.group)]
+    grid = dense_grid(min(len(order) for _, _, order in cells))
+    columns = [_values(t, has_intervals) for t in tasks]
+    task = np.array([i for i, _, _ in cells])
+    seed = np.array([g for _, g, _ in cells])
+    by_task: list[Floats | None] = []
+    by_seed: list[Floats | None] = []
+    for which in range(3):
+        known = _stack(columns, which)
+        if known is None:
+            by_task.append(None)
+            by_seed.append(None)
+            continue
+        rows = np.stack([prefix_best(known[i][order])[grid - 1] for i, _, order in cells])
+        rows = np.log(rows) if which == 2 else rows
+        by_task.append(np.stack([rows[task == i].mean(axis=0) for i in range(len(tasks))]))
+        by_seed.append(np.stack([rows[seed == g].mean(axis=0) for g in np.unique(seed)]))
+    return grid, len(np.unique(seed)), (by_task[0], by_task[1], by_task[2]), (by_seed[0], by_seed[1], by_seed[2])
+
+
+def _order(t: TaskPool, group: int) -> Ints:
+    """Rows of one seed in the order of drawing. Unjudged samples have no row: they cost and gave nothing known."""
+    rows = np.flatnonzero(t.group == group)
+    return rows[np.lexsort((t.index[rows], t.step[rows]))]
+
+
+# --- cost --------------------------------------------------------------------------------------
+
+
+def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bool) -> dict[str, dict[str, Floats]]:
+    """account -> axis -> (g,) cost per task of K samples."""
+    out: dict[str, dict[str, Floats]] = {}
+    for account in ACCOUNTS:
+        each = _sample_costs(data, account)
+        prompt = _prompt_costs(data)
+        rows = [np.flatnonzero(data.table.task == data.table.task_ids.index(t.task_id)) for t in tasks]
+        if exchangeable:
+            mean = np.mean([each[r].mean(axis=0) for r in rows], axis=0)
+            once = np.mean([prompt[r].mean(axis=0) for r in rows], axis=0)
+            total = once + np.asarray(grid, dtype=np.float64)[:, None] * mean
+        else:
+            total = np.mean([c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, len(tasks))], axis=0)
+        out[account] = {axis: total[:, i] for i, axis in enumerate(AXES)}
+    return out
+
+
+def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int) -> list[Floats]:
+    """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step."""
+    found: list[Floats] = []
+    for replicate in np.unique(data.table.replicate[rows]):
+        mine = rows[data.table.replicate[rows] == replicate]
+        step = data.table["step"][mine]
+        mine = mine[np.lexsort((data.table["index"][mine], step))]
+        step = data.table["step"][mine]
+        spent = each[mine].copy()
+        new_step = np.append(True, step[1:] != step[:-1])
+        spent[new_step] += prompt[mine][new_step]
+        for learning in data.learning:
+            later = np.flatnonzero(step >= learning.step)
+            if len(later):
+                spent[later[0]] += _learning_costs(data, learning) / n_tasks
+        found.append(np.cumsum(spent, axis=0)[grid - 1])
+    return found
+
+
+def _flops(data: ArmData, tokens: Floats, per_parameter: float) -> Floats:
+    return tokens * (math.nan if not data.parameters else per_parameter * data.parameters)
+
+
+def _money(data: ArmData, prompt: Floats, sampled: Floats, seconds: Floats) -> Floats:
+    p = data.prices
+    if not any(p.values()):
+        return np.full(len(seconds), math.nan)
+    return (
+        prompt * p.get("price_prompt", 0.0) / 1e6
+        + sampled * p.get("price_sampled", 0.0) / 1e6
+        + seconds * p.get("price_device", 0.0) / 3600
+    )
+
+
+def _sample_costs(data: ArmData, account: str) -> Floats:
+    """(n, axes) of each sample and its verdict; by what the machine did, a repeated verdict costs nothing."""
+    sampled = data.table["sampled_tokens"]
+    judging = np.nan_to_num(data.table["seconds"])
+    if account == "run":
+        judging = np.where(data.table["duplicate"] == 1, 0.0, judging)
+    seconds = np.nan_to_num(data.table["sampling_seconds"]) + judging
+    none = np.zeros(len(sampled))
+    money = _money(data, none, np.nan_to_num(sampled), seconds)
+    return np.stack([none + 1, sampled, _flops(data, sampled, 2.0), seconds, money], axis=1)
+
+
+def _prompt_costs(data: ArmData) -> Floats:
+    """(n, axes) of the prompt that each sample continues."""
+    prompt = np.nan_to_num(data.table["prompt_tokens"])
+    none = np.zeros(len(prompt))
+    return np.stack([none, prompt, _flops(data, prompt, 2.0), none, _money(data, prompt, none, none)], axis=1)
+
+
+def _learning_costs(data: ArmData, step: Learning) -> Floats:
+    """(axes,) of one step of learning."""
+    p = math.nan if not data.parameters else float(data.parameters)
+    flops = p * (6.0 * step.trained_tokens + 2.0 * step.scored_tokens)
+    money = _money(data, np.zeros(1), np.zeros(1), np.array([step.seconds]))[0]
+    return np.array([0.0, step.trained_tokens + step.scored_tokens, flops, step.seconds, money])

@@ -1,0 +1,54 @@
+"""Runs as arms at matched cost: reads them and what their learning cost, leaves the statistics to `analysis`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longodds.analysis.arms import ArmData, Learning
+from longodds.analysis.compare import compare_arms
+from longodds.store import RunDir, cost_document, derive_cost, read_records
+from longodds.strategies.reading import open_runs, read_table
+
+if TYPE_CHECKING:
+    from longodds.analysis.documents import CompareDocument
+
+PRICES = ("price_prompt", "price_sampled", "price_device")
+
+
+def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareDocument:
+    """The document of `compare --json` (docs/cli.md).
+
+    runs: run directories, each an arm. axis: `samples`, `tokens`, `flops`, `device-seconds` or `cost`. seed: drives
+    the bootstrap. Raises UserError for a path that is no run, no task in common, or verdicts that can't be compared.
+    """
+    return compare_arms([read_arm(name, run) for name, run in open_runs(runs).items()], axis=axis, seed=seed)
+
+
+def read_arm(name: str, run: RunDir) -> ArmData:
+    """One run as an arm, its cost from its rows."""
+    table = read_table({name: run})
+    strategies = Counter(row["strategy"] for row, _ in run.judged_rows())
+    prices = {p: float(run.config.get(p) or 0.0) for p in PRICES}
+    parameters = run.manifest.get("policy", {}).get("parameters") if run.manifest.get("policy") else None
+    return ArmData(
+        run=name,
+        strategy=strategies.most_common(1)[0][0] if strategies else "",
+        table=table,
+        parameters=int(parameters) if parameters else None,
+        prices=prices,
+        learning=_learning(run),
+        totals={account: dict(c) for account, c in cost_document(derive_cost(run), prices).items()},
+    )
+
+
+def _learning(run: RunDir) -> tuple[Learning, ...]:
+    """Steps of learning, from checkpoints.jsonl: the weights of step t cost what its row says."""
+    found: list[Learning] = []
+    for row in read_records(run.path / "checkpoints.jsonl"):
+        metrics: dict[str, Any] = row.get("metrics") or {}
+        spent = [float(metrics.get(k) or 0.0) for k in ("trained_tokens", "scored_tokens", "seconds")]
+        if any(spent):
+            found.append(Learning(int(row["step"]), *spent))
+    return tuple(found)

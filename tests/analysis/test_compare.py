@@ -1,0 +1,235 @@
+"""Arms at matched cost: curves against enumeration, costs against sums by hand, and what it says when it can't tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from synthetic_samples import sample, study
+
+from longodds.analysis.arms import ArmData, Learning, build_curves, seed_interval
+from longodds.analysis.compare import compare_arms
+from longodds.analysis.estimators import dense_grid
+from longodds.analysis.frontier import affordable, equivalents, value_at
+from longodds.analysis.table import tabulate
+from longodds.errors import UserError
+from longodds.types import Status
+
+
+def arm(name, rows, *, strategy="best_of_n", seconds=1.0, prompt=100.0, sampled=10.0, **more) -> ArmData:
+    table = tabulate(rows)
+    n = len(table)
+    table.numbers.update(
+        seconds=np.full(n, seconds),
+        sampling_seconds=np.full(n, 0.5),
+        prompt_tokens=np.full(n, prompt),
+        sampled_tokens=np.full(n, sampled),
+        duplicate=np.zeros(n),
+    )
+    return ArmData(name, strategy, table, parameters=1000, **more)
+
+
+def run_of(rate, *, tasks=12, k=16, seeds=1, rng=0, step=lambda i: 0):
+    """Every sample its own program, correct; fast with chance `rate` of its task."""
+    random = np.random.default_rng(rng)
+    return [
+        dataclasses.replace(
+            sample(
+                f"t{t:02d}",
+                s,
+                i,
+                mean_nll=1.0,
+                n_tokens=4,
+                speedup=1.5 if random.random() < rate else 0.8,
+                sd=0.01,
+            ),
+            step=step(i),
+        )
+        for t in range(tasks)
+        for s in range(seeds)
+        for i in range(k)
+    ]
+
+
+def all_tasks(data):
+    return frozenset(data.table.task_ids)
+
+
+def test_an_exchangeable_arm_is_the_mean_over_all_subsets():
+    data = arm("a", run_of(0.3, tasks=3, k=5))
+    curves = build_curves(data, all_tasks(data))
+    assert curves.exchangeable
+    assert curves.grid.tolist() == [1, 2, 3, 4, 5]
+    for t, pool in enumerate(curves.tasks):
+        fast = pool.speedup > 1
+        best = np.maximum(pool.speedup, 1.0)
+        for j, k in enumerate(curves.grid):
+            subsets = list(itertools.combinations(range(5), int(k)))
+            assert curves.any_fast[t, j] == pytest.approx(np.mean([fast[list(s)].any() for s in subsets]), abs=1e-9)
+            expected = math.log(np.mean([best[list(s)].max() for s in subsets]))
+            assert curves.best[t, j] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_sequence_is_its_prefixes_with_an_interval_over_seeds():
+    rows = run_of(0.2, tasks=4, k=8, seeds=3, step=lambda i: i // 4)
+    data = arm("ttt", rows, strategy="ttt")
+    curves = build_curves(data, all_tasks(data))
+    assert not curves.exchangeable
+    fast = {(r.task_id, r.seed, r.index): r.verdict.speedup > 1 for r in rows}
+    for k in (1, 3, 8):
+        first = np.array(
+            [[any(fast[f"t{t:02d}", s, i] for i in range(k)) for t in range(4)] for s in range(3)], dtype=float
+        )
+        at = curves.grid.tolist().index(k)
+        assert curves.any_fast[:, at] == pytest.approx(first.mean(axis=0))
+        assert curves.interval(0, k) == pytest.approx(seed_interval(first.mean(axis=1)))
+    assert seed_interval(np.array([0.5])) is None
+
+
+def test_costs_are_what_one_would_add_up():
+    rows = run_of(0.5, tasks=2, k=4)
+    bon = build_curves(arm("bon", rows), frozenset({"t00", "t01"}))
+    assert bon.cost["charged"]["samples"].tolist() == [1, 2, 3, 4]
+    assert bon.cost["charged"]["tokens"].tolist() == [110, 120, 130, 140]
+    assert bon.cost["charged"]["flops"].tolist() == [2000 * x for x in (110, 120, 130, 140)]
+    assert bon.cost["charged"]["device-seconds"].tolist() == [1.5, 3.0, 4.5, 6.0]
+    assert np.isnan(bon.cost["charged"]["cost"]).all()
+    steps = [dataclasses.replace(r, step=r.index // 2) for r in rows]
+    learning = (Learning(1, trained_tokens=40, scored_tokens=20, seconds=6),)
+    prices = {"price_prompt": 1e6, "price_sampled": 2e6, "price_device": 3600.0}
+    ttt = build_curves(arm("ttt", steps, strategy="ttt", learning=learning, prices=prices), frozenset({"t00", "t01"}))
+    assert ttt.cost["charged"]["tokens"].tolist() == [110, 120, 120 + 110 + 30, 120 + 120 + 30]
+    assert ttt.cost["charged"]["device-seconds"].tolist() == [1.5, 3.0, 4.5 + 3, 6.0 + 3]
+    assert ttt.cost["charged"]["flops"][2] == 2000 * 230 + 1000 * (6 * 40 + 2 * 20) / 2
+    assert ttt.cost["charged"]["cost"][0] == pytest.approx(100 + 2 * 10 + 1.5)
+
+
+def test_a_repeated_verdict_is_charged_and_not_run():
+    data = arm("a", run_of(0.5, tasks=1, k=4))
+    data.table.numbers["duplicate"] = np.array([0.0, 1.0, 1.0, 0.0])
+    curves = build_curves(data, all_tasks(data))
+    assert curves.cost["charged"]["device-seconds"][-1] == 6.0
+    assert curves.cost["run"]["device-seconds"][-1] == 4.0
+
+
+def test_what_a_budget_buys():
+    curves = build_curves(arm("a", run_of(0.5, tasks=3, k=8)), frozenset({"t00", "t01", "t02"}))
+    assert affordable(curves, "tokens", "charged", 109) is None
+    assert affordable(curves, "tokens", "charged", 125) == pytest.approx(2.5)
+    assert affordable(curves, "tokens", "charged", 1e9) == 8
+    assert value_at(curves, "any_of_k", 2.5) == pytest.approx(curves.any_fast[:, 1:3].mean(axis=1))
+    assert value_at(curves, "any_of_k", 8.0) == pytest.approx(curves.any_fast[:, -1])
+
+
+def test_dense_grid_has_every_small_k_and_the_ends():
+    grid = dense_grid(300).tolist()
+    assert grid[:32] == list(range(1, 33))
+    assert {64, 128, 256, 300} <= set(grid)
+    assert len(grid) < 70
+    assert dense_grid(1).tolist() == [1]
+
+
+def test_equivalent_k_of_an_arm_of_the_same_kind_is_its_own_k():
+    long, short = run_of(0.05, tasks=40, k=64, rng=1), run_of(0.05, tasks=40, k=16, rng=2)
+    d = compare_arms([arm("long", long), arm("short", short)])
+    assert d["baseline"] == "long"
+    assert d["equivalent_k"]["long"]["any_of_k"] == 64
+    k = d["equivalent_k"]["short"]["any_of_k"]
+    low, high = d["equivalent_k"]["short"]["any_of_k_ci"]
+    assert isinstance(k, float)
+    assert low <= k <= high
+    assert low < 16 < high
+    slow = build_curves(arm("slow", run_of(0.0, tasks=40, k=4)), frozenset({f"t{t:02d}" for t in range(40)}))
+    base = build_curves(arm("base", long), frozenset({f"t{t:02d}" for t in range(40)}))
+    assert equivalents(slow, base)["any_of_k"] == "<1"
+    fast = build_curves(arm("fast", run_of(1.0, tasks=40, k=4)), frozenset({f"t{t:02d}" for t in range(40)}))
+    assert equivalents(fast, base)["any_of_k"] == ">n"
+
+
+def test_a_better_arm_is_seen_and_equal_arms_are_not_told_apart():
+    good, bad, same = run_of(0.3, tasks=24, rng=1), run_of(0.02, tasks=24, rng=2), run_of(0.3, tasks=24, rng=3)
+    d = compare_arms([arm("good", good), arm("bad", bad)])
+    json.dumps(d, allow_nan=False)
+    at = next(r for r in d["frontier"] if r["budget"] == 4)
+    assert (at["leading"], at["best"], at["tied"]) == ("good", "good", [])
+    assert all(t["p_adjusted"] >= t["p"] for t in d["tests"])
+    assert {t["test"] for t in d["tests"]} == {"paired permutation", "wilcoxon", "sign"}
+    d = compare_arms([arm("good", good), arm("same", same), arm("bad", bad)])
+    at = next(r for r in d["frontier"] if r["budget"] == 2)
+    assert at["best"] is None
+    assert at["tied"] == [{"good": "same", "same": "good"}[at["leading"]]]
+    assert "can't tell" in d["sentence"]
+
+
+def test_arms_of_one_policy_are_hardly_ever_told_apart():
+    """A sequence that learned nothing against Best-of-N of the same policy: 60 studies, at most 3 say better."""
+    said = 0
+    for i in range(60):
+        a = arm("bon", run_of(0.2, tasks=12, k=8, rng=2 * i))
+        b = arm("ttt", run_of(0.2, tasks=12, k=8, rng=2 * i + 1, step=lambda j: j // 4), strategy="ttt")
+        curves = [build_curves(x, all_tasks(x)) for x in (a, b)]
+        values = [value_at(c, "any_of_k_sig", 4.0) for c in curves]
+        from longodds.analysis.hypotheses import sign_flip_test
+
+        said += sign_flip_test(values[0] - values[1])[1] < 0.02
+    assert said <= 3
+
+
+def test_more_expensive_samples_lose_at_equal_cost():
+    rows = run_of(0.1, tasks=24, k=32, rng=1)
+    cheap, dear = arm("cheap", rows, sampled=10, prompt=0), arm("dear", rows, sampled=160, prompt=0)
+    d = compare_arms([cheap, dear], axis="tokens")
+    at = [r for r in d["frontier"] if all(a["value"] is not None for a in r["arms"])]
+    assert all(r["leading"] == "cheap" for r in at[:-1])
+    assert d["frontier"][0]["arms"][1] == {
+        "run": "dear",
+        "k": None,
+        "value": None,
+        "ci": None,
+        "expected_best_speedup": None,
+        "exhausted": False,
+    }
+    assert compare_arms([cheap, dear], axis="samples")["frontier"][-1]["tied"] == ["dear"]
+
+
+def test_only_common_tasks_count_and_mistakes_are_one_line():
+    a, b = arm("a", run_of(0.3, tasks=12)), arm("b", run_of(0.3, tasks=10, rng=4))
+    d = compare_arms([a, b])
+    assert d["n_tasks"] == 10
+    assert any("2 tasks" in w for w in d["warnings"])
+    other = [dataclasses.replace(r, task_id="x" + r.task_id) for r in run_of(0.3, tasks=2)]
+    with pytest.raises(UserError, match="no task"):
+        compare_arms([a, arm("c", other)])
+    moved = [
+        dataclasses.replace(r, verdict=dataclasses.replace(r.verdict, evaluator="dev1")) for r in run_of(0.3, tasks=12)
+    ]
+    with pytest.raises(UserError, match="different evaluator settings"):
+        compare_arms([a, arm("d", moved)])
+    with pytest.raises(UserError, match="without prices"):
+        compare_arms([a, b], axis="cost")
+    with pytest.raises(UserError, match="expected one of"):
+        compare_arms([a, b], axis="time")
+    with pytest.raises(UserError, match="at least one RUN"):
+        compare_arms([])
+
+
+def test_the_document_has_what_the_contract_names():
+    d = compare_arms([arm("a", study("informative", tasks=11, k=8)), arm("b", study("anti", tasks=11, k=8, rng=1))])
+    assert {"arms", "equivalent_k", "tests"} <= set(d)
+    for a in d["arms"]:
+        assert {"run", "strategy", "cost", "curve", "per_sample"} <= set(a)
+        assert a["curve"][0]["any_of_k"] == pytest.approx(a["per_sample"])
+        assert all({"k", "any_of_k", "ci", "expected_best_speedup"} <= set(r) for r in a["curve"])
+    untimed = [
+        dataclasses.replace(r, verdict=dataclasses.replace(r.verdict, speedup=None, ci_low=None, ci_high=None))
+        for r in study("informative", tasks=11, k=8)
+        if r.verdict.status is Status.CORRECT
+    ]
+    d = compare_arms([arm("a", untimed)])
+    assert d["arms"][0]["curve"][0]["any_of_k"] is None
+    assert d["arms"][0]["per_sample"] is None
+    assert any("not timed" in w for w in d["warnings"])
