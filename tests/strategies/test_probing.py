@@ -14,7 +14,7 @@ from tiny_models import make_adapter, save_llama
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
-from longodds.policy import open_policy
+from longodds.policy import OpenOptions, open_policy
 from longodds.store import JsonlWriter, RunDir, read_records
 from longodds.strategies import best_of_n
 from longodds.strategies.probing import probe
@@ -30,7 +30,7 @@ class Stingy:
 
     def __call__(self, spec: str):
         self.opened.append(spec)
-        outer, policy = self, open_policy(spec, dtype="fp32", threads=1)
+        outer, policy = self, open_policy(spec, OpenOptions(dtype="fp32", threads=1))
 
         class Counting:
             def compute_logprobs(self, prompt, token_ids):
@@ -53,7 +53,7 @@ def runs(tmp_path_factory):
     base = save_llama(home / "model")
     flags = {"suite": "fake", "k": 6, "seeds": [0, 1], "max_tokens": 12, "temperature": 1.0, "policy": f"hf:{base}"}
     settings = resolve(BestOfNSettings, flags=flags)
-    policy = open_policy(f"hf:{base}", dtype="fp32", threads=1)
+    policy = open_policy(f"hf:{base}", OpenOptions(dtype="fp32", threads=1))
     best_of_n(home / "fixed", settings, policy=policy, evaluator=FakeEvaluator(), tasks=make_tasks(3))
     best_of_n(home / "adapted", settings, policy=policy, evaluator=FakeEvaluator(), tasks=make_tasks(1))
     writer = JsonlWriter(home / "adapted" / "checkpoints.jsonl")

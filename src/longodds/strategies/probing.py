@@ -83,10 +83,11 @@ def probe(
 
 def _opener(dtype: str | None, device: str, threads: int | None) -> Callable[[str], Policy]:
     def open_spec(spec: str) -> Policy:
-        from longodds.policy import open_policy
+        from longodds.policy import OpenOptions, open_policy
 
         env = read_environment()
-        return open_policy(spec, dtype=dtype, device=device, cache_dir=env.cache_dir, threads=threads or env.threads)
+        options = OpenOptions(dtype=dtype, device=device, cache_dir=env.cache_dir, threads=threads or env.threads)
+        return open_policy(spec, options)
 
     return open_spec
 

@@ -15,7 +15,7 @@ from longodds.analysis.pool import build_pools
 from longodds.analysis.price import Raced
 from longodds.analysis.race import race
 from longodds.analysis.table import tabulate
-from longodds.errors import InfraError, UserError
+from longodds.errors import LongoddsError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +47,7 @@ class _Stopwatch:
         self._turn: dict[tuple[str, str], int] = {}
         self.seconds = 0.0
         self.pairs = 0
+        self.failure: LongoddsError | None = None
 
     def draw(self, task: Task, key: str, program: str, count: int) -> list[float]:
         known = self._known.setdefault((task.id, key), [])
@@ -54,16 +55,25 @@ class _Stopwatch:
         if asked > 0:
             turn = self._turn[task.id, key] = 3 - self._turn.get((task.id, key), 2)
             began = time.monotonic()
-            try:
-                found = list(self._timer.process_pair(task, program, process=turn, count=asked)["d"])
-            except InfraError:
-                found = []
+            found = self._pairs(task, program, turn, asked)
             self.seconds += time.monotonic() - began
             self.pairs += len(found)
             if len(found) < asked:  # it failed, or it is so slow that the evaluator gave up: it stays as slow
                 found += [float(np.median(found)) if found else LOST] * (asked - len(found))
             known += found
         return known[:count]
+
+    def _pairs(self, task: Task, program: str, process: int, count: int) -> list[float]:
+        """Tried twice, since a busy machine may be at fault; none where the program fails again, correct as it is."""
+        for _ in range(2):
+            try:
+                return list(self._timer.process_pair(task, program, process=process, count=count)["d"])
+            except LongoddsError as e:
+                self.failure = e
+        return []
+
+    def all_failed(self, task: Task, keys: Sequence[str]) -> bool:
+        return all(set(self._known.get((task.id, key), ())) == {LOST} for key in keys)
 
 
 def live_races(
@@ -76,7 +86,7 @@ def live_races(
 ) -> Raced:
     """A race in every cell that has a correct candidate. runs: samples by run; tasks: by id; told: progress.
 
-    Raises UserError for a task that is not there, or one that can't be judged by.
+    Raises UserError for a task that is not there; where every program of a cell fails, what the last failure said.
     """
     pools = build_pools(tabulate(runs), unit)
     programs = {
@@ -99,5 +109,7 @@ def live_races(
             return np.array([watch.draw(task, keys[j], programs[task.id, keys[j]], count) for j in at])
 
         finish = race(draw, len(keys))
+        if len(keys) > 1 and watch.failure is not None and watch.all_failed(tasks[cell.task_id], keys):
+            raise watch.failure
         finishes[cell.task_id, cell.replicate] = (keys[finish.winner], finish.pairs)
     return Raced(finishes, seconds=watch.seconds, pairs_run=watch.pairs)
