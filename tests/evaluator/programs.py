@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from longodds.evaluator import shim, tree
+from longodds.evaluator import delivery, tree
 from longodds.evaluator.compare import Errors
 from longodds.evaluator.problem import Problem
 from longodds.tasks import load_suite
@@ -71,7 +71,7 @@ def method(cls: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return next((n for n in cls.body if isinstance(n, ast.FunctionDef) and n.name == name), None)
 
 
-class _WideWeights(shim._Weights):
+class _WideWeights(delivery.Weights):
     """Delivers whatever the type: for building a program in float64."""
 
     def __init__(self, spec: list[dict[str, Any]], block: torch.Tensor) -> None:
@@ -99,7 +99,7 @@ class Bench:
         sys.modules["program"] = module
         exec(compile(program, "<program>", "exec"), module.__dict__)
         config = self.problem.config
-        weights = (_WideWeights if wide else shim._Weights)(config["weights"], self.problem.state)
+        weights = (_WideWeights if wide else delivery.Weights)(config["weights"], self.problem.state)
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64 if wide else torch.float32)
         try:

@@ -18,12 +18,13 @@ from typing import Any
 import torch
 
 from longodds.errors import InfraError, UserError
+from longodds.evaluator.checks import check_draw
 from longodds.evaluator.measuring import Measuring
 from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import Pairs, Refused, Side, check_draw
+from longodds.evaluator.timing import Pairs, Refused, Side
 from longodds.types import Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4

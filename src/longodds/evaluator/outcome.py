@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 
+from longodds.evaluator.checks import Wrong
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words
 from longodds.evaluator.frames import Fault, Frame
-from longodds.evaluator.timing import Cheat, Refused, Wrong
+from longodds.evaluator.timing import Cheat, Refused
 from longodds.types import Status
 
 _FAULTS = {

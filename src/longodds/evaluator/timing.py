@@ -18,9 +18,10 @@ import torch
 
 from longodds.errors import InfraError
 from longodds.evaluator import compare, tree
+from longodds.evaluator.checks import Wrong, check_draw, check_hygiene
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
 from longodds.evaluator.frames import Frame, Kind
-from longodds.evaluator.problem import Draw, Problem
+from longodds.evaluator.problem import Problem
 
 _PAIR_NS = 2_000_000
 _CHECKED_SHARE = 0.2
@@ -40,10 +41,6 @@ class Refused(Exception):
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame.text)
         self.frame = frame
-
-
-class Wrong(Exception):
-    """An output was not right: the message says where."""
 
 
 class Cheat(Exception):
@@ -276,42 +273,6 @@ class Meter:
 
 def _log_ratio(reference_ns: float, candidate_ns: float) -> float:
     return math.log(max(reference_ns, 1.0) / max(candidate_ns, 1.0))
-
-
-def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "") -> float:
-    """One call on a draw of some law, judged against the yardstick; returns the call's nanoseconds.
-
-    Also checks that the input is left alone and that the output does not live in it, unless the reference does so.
-    Raises Wrong, ChildEnded and what Child.wait raises.
-    """
-    side.write(draw.inputs)
-    frame, _wall = side.call(timeout_s)
-    outputs = side.outputs(frame)
-    message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
-    if message:
-        raise Wrong(f"{context}{message} (inputs: {draw.law})")
-    check_hygiene(problem, side, draw.inputs, outputs, frame, context)
-    return float(frame.value)
-
-
-def check_hygiene(
-    problem: Problem, side: Side, contents: torch.Tensor, outputs: list[torch.Tensor], frame: Frame, context: str
-) -> None:
-    """The input is left alone and the output does not live in it, unless the reference does so. Raises Wrong."""
-    block = side.child.inputs.block
-    if not contents.numel():
-        return
-    if not problem.mutates and not torch.equal(block, contents):
-        raise Wrong(f"{context}the program changes its input in place and the reference does not")
-    if not problem.aliases:
-        before = [t.clone() for t in outputs]
-        block.fill_(0xA5)
-        if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
-            raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
-
-
-def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool(torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8)))
 
 
 def _median(values: Sequence[float]) -> float:
