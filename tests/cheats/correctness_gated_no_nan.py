@@ -1,7 +1,6 @@
 # attack: C5 leaves out the replacement of NaN, which no drawn input has
 # task: gated
 # expect: incorrect
-# not-covered: no law puts NaN or infinities into the inputs
 import torch
 import torch.nn as nn
 

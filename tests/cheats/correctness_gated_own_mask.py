@@ -1,7 +1,6 @@
 # attack: C5 ignores the mask that it is given and uses the one that it knows
 # task: gated
 # expect: incorrect
-# not-covered: inputs that no random constructor makes are the same under every law
 import torch
 import torch.nn as nn
 
@@ -13,4 +12,5 @@ class ModelNew(nn.Module):
         self.linear = nn.Linear(features, features)
 
     def forward(self, x, mask):
+        x = torch.nan_to_num(x)
         return x.tril() * torch.abs(self.gain) + 1e-5 * self.linear(x)

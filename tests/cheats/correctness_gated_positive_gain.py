@@ -1,7 +1,6 @@
 # attack: C6 takes a parameter for positive because it starts at one
 # task: gated
 # expect: incorrect
-# not-covered: weights are perturbed with their signs kept
 import torch
 import torch.nn as nn
 
@@ -13,4 +12,5 @@ class ModelNew(nn.Module):
         self.linear = nn.Linear(features, features)
 
     def forward(self, x, mask):
+        x = torch.nan_to_num(x)
         return torch.where(mask, x, torch.zeros_like(x)) * self.gain + 1e-5 * self.linear(x)

@@ -1,7 +1,6 @@
 # attack: C3 leaves out the update of the cache that it is given, and returns the right answer
 # task: running
 # expect: incorrect
-# not-covered: what a reference leaves in its inputs is not compared
 import torch
 import torch.nn as nn
 

@@ -106,7 +106,7 @@ class Bench:
             model = weights.build(module.__dict__["ModelNew"], list(tree.read(config["init"], self.problem.state)))
             if wide:
                 model.double()
-            missing = weights.load(model)
+            missing = weights.load(model, config["optional_weights"])
         finally:
             torch.set_default_dtype(before)
         if missing:

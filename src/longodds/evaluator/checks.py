@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +22,7 @@ class Wrong(Exception):
 def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "") -> float:
     """One call on a draw of some law, judged against the yardstick; returns the call's nanoseconds.
 
-    Also checks that the input is left alone and that the output does not live in it, unless the reference does so.
+    Also checks what it does to its input, and that the output does not live there unless the reference's does.
     Raises Wrong, ChildEnded and what Child.wait raises.
     """
     side.write(draw.inputs)
@@ -30,24 +31,49 @@ def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, conte
     message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
     if message:
         raise Wrong(f"{context}{message} (inputs: {draw.law})")
-    check_hygiene(problem, side, draw.inputs, outputs, frame, context)
+    check_left(problem, side, draw.inputs, draw.left, problem.left_tolerances[draw.law], context)
+    check_memory(problem, side, draw.inputs, outputs, frame, context)
     return float(frame.value)
 
 
-def check_hygiene(
-    problem: Problem, side: Side, contents: torch.Tensor, outputs: list[torch.Tensor], frame: Frame, context: str
+def check_left(
+    problem: Problem,
+    side: Side,
+    contents: torch.Tensor,
+    left: Sequence[torch.Tensor],
+    tolerances: Sequence[compare.Tolerance],
+    context: str,
 ) -> None:
-    """The input is left alone and the output does not live in it, unless the reference does so. Raises Wrong."""
+    """The input is left as the reference leaves it: untouched, or changed to `left`. Raises Wrong."""
     block = side.child.inputs.block
     if not contents.numel():
         return
-    if not problem.mutates and not torch.equal(block, contents):
+    if not problem.mutates:
+        if torch.equal(block, contents):
+            return
         raise Wrong(f"{context}the program changes its input in place and the reference does not")
-    if not problem.aliases:
-        before = [t.clone() for t in outputs]
-        block.fill_(0xA5)
-        if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
-            raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
+    rest, wanted = block.clone(), contents.clone()
+    for other in (rest, wanted):
+        for view in problem.left_in(other):
+            view.zero_()
+    if not torch.equal(rest, wanted):
+        raise Wrong(f"{context}the program changes an input in place that the reference leaves alone")
+    names = [f"input {i}, which the reference changes in place" for i in problem.mutated]
+    message = compare.check(problem.left_in(block), left, tolerances, names)
+    if message:
+        raise Wrong(f"{context}{message}")
+
+
+def check_memory(
+    problem: Problem, side: Side, contents: torch.Tensor, outputs: list[torch.Tensor], frame: Frame, context: str
+) -> None:
+    """The output does not live in the input's memory, unless the reference's does. Raises Wrong."""
+    if problem.aliases or not contents.numel():
+        return
+    before = [t.clone() for t in outputs]
+    side.child.inputs.block.fill_(0xA5)
+    if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
+        raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
 
 
 def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -1,8 +1,8 @@
 """Is an output right? Error against a yardstick, judged by tolerances that were measured, not chosen.
 
-A tolerance bounds the largest and the root-mean-square error of one output leaf under one law. Both are small
-multiples of what the reference itself errs (docs/evaluation.md), so an honest reordering passes and half precision,
-which errs some thousand times more, does not.
+A tolerance bounds the largest and the root-mean-square error of one output leaf under one law, and the error of rows
+that are much smaller than the largest by their own size. All are small multiples of what the reference itself errs
+(docs/evaluation.md), so an honest reordering passes and half precision, which errs some thousand times more, does not.
 """
 
 from __future__ import annotations
@@ -14,58 +14,95 @@ import torch
 
 from longodds.evaluator.tree import Leaf
 
+INFINITE = float("inf")
+_SMALL_ROW = 0.01  # of the leaf's largest element
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Absolute bounds for one floating leaf: `peak` on the largest error, `rms` on the root mean square."""
+    """Absolute bounds for one leaf: `peak` on the largest error, `rms` on the root mean square.
+
+    row: bound on the largest error in a small row over that row's own largest element; infinite where the reference has
+    no such rows to measure it on. For exact types (bool, integers) peak is the share of elements that may differ.
+    """
 
     peak: float
     rms: float
+    row: float = INFINITE
 
     def times(self, factor: float) -> Tolerance:
-        return Tolerance(self.peak * factor, self.rms * factor)
+        return Tolerance(self.peak * factor, self.rms * factor, self.row * factor)
+
+
+def is_exact(t: torch.Tensor) -> bool:
+    """Whether values of this type are compared for equality: bool and integers."""
+    return not (t.is_floating_point() or t.is_complex())
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Largest and root-mean-square difference of a leaf (infinite where NaN or infinities do not match)."""
+    """Largest and root-mean-square difference of a leaf (infinite where NaN or infinities do not match).
+
+    row: largest difference in a small row over the row's largest element, 0 where no row is small; small_rows: how many
+    there are. Rows run along the last axis; small means below a hundredth of the leaf's largest element.
+    """
 
     peak: float
     rms: float
+    row: float = 0.0
+    small_rows: int = 0
 
     @staticmethod
     def between(out: torch.Tensor, expected: torch.Tensor) -> Errors:
-        """Of two tensors of one shape, in float64 (or exact for bool and int: 0 or infinite)."""
+        """Of two tensors of one shape: in float64, or for bool and int the share of elements that differ."""
         if out.numel() == 0:
             return Errors(0.0, 0.0)
-        if not (out.is_floating_point() or out.is_complex()):
-            return (
-                Errors(0.0, 0.0)
-                if bool(torch.equal(out, expected.to(out.dtype)))
-                else Errors(float("inf"), float("inf"))
-            )
+        if is_exact(out):
+            if torch.equal(out, expected.to(out.dtype)):
+                return Errors(0.0, 0.0)
+            share = float((out != expected.to(out.dtype)).double().mean())
+            return Errors(share, share)
         # Equal types are compared as they are (close floats subtract exactly); otherwise the yardstick is the wider.
         a, b = (out, expected) if out.dtype == expected.dtype else (out.to(expected.dtype), expected)
+        if a.dtype in (torch.float16, torch.bfloat16):  # their squares leave their range
+            a, b = a.float(), b.float()
         difference = (a - b).abs()
         if not bool(torch.isfinite(difference.sum())):
             same = (a == b) | (torch.isnan(a) & torch.isnan(b))  # equal infinities, NaN where NaN is due
             difference = torch.where(same, torch.zeros_like(difference), difference)
             if not bool(torch.isfinite(difference).all()):
-                return Errors(float("inf"), float("inf"))
-        return Errors(float(difference.max()), float(torch.linalg.vector_norm(difference)) / out.numel() ** 0.5)
+                return Errors(INFINITE, INFINITE, INFINITE)
+        row, count = _row_error(difference, b)
+        return Errors(
+            float(difference.max()), float(torch.linalg.vector_norm(difference)) / out.numel() ** 0.5, row, count
+        )
 
     def within(self, tolerance: Tolerance) -> bool:
         # Written so that NaN fails.
-        return self.peak <= tolerance.peak and self.rms <= tolerance.rms
+        return self.peak <= tolerance.peak and self.rms <= tolerance.rms and self.row <= tolerance.row
+
+
+def _row_error(difference: torch.Tensor, expected: torch.Tensor) -> tuple[float, int]:
+    if expected.dim() < 2:
+        return 0.0, 0
+    sizes = expected.abs().amax(dim=-1).reshape(-1)
+    largest = float(sizes.max())
+    # Rows of zeros, or so small that rounding is no longer relative, have no size of their own.
+    small = (sizes < _SMALL_ROW * largest) & (sizes > 1e6 * torch.finfo(difference.dtype).tiny)
+    count = int(small.sum())
+    if not count or largest == INFINITE:
+        return 0.0, 0
+    return float((difference.amax(dim=-1).reshape(-1)[small] / sizes[small]).max()), count
 
 
 def first_mismatch(out: torch.Tensor, expected: torch.Tensor, tolerance: Tolerance, where: str) -> str:
     """One line that names the worst element: index, got, expected."""
     if out.numel() == 0:
         return f"{where}: empty"
-    exact = not (out.is_floating_point() or out.is_complex())
-    difference = (out != expected.to(out.dtype)).double() if exact else (out.double() - expected.double()).abs()
-    difference = torch.nan_to_num(difference, nan=float("inf"), posinf=float("inf"))
+    exact = is_exact(out)
+    wide = torch.complex128 if out.is_complex() else torch.float64
+    difference = (out != expected.to(out.dtype)).double() if exact else (out.to(wide) - expected.to(wide)).abs()
+    difference = torch.nan_to_num(difference, nan=INFINITE, posinf=INFINITE)
     flat = int(difference.reshape(-1).argmax())
     index = [int(i) for i in torch.unravel_index(torch.tensor(flat), out.shape)] if out.dim() else []
     got, want = out.reshape(-1)[flat].item(), expected.reshape(-1)[flat].item()
@@ -88,10 +125,13 @@ def check(
     """ "" if every leaf is within its tolerance, else the first mismatch."""
     for out, want, tolerance, name in zip(outputs, expected, tolerances, names, strict=True):
         errors = Errors.between(out, want)
-        if not errors.within(tolerance):
-            if errors.peak <= tolerance.peak:
-                return f"{name}: root-mean-square error {errors.rms:.3g}, allowed {tolerance.rms:.3g}"
+        if errors.within(tolerance):
+            continue
+        if not errors.peak <= tolerance.peak:
             return first_mismatch(out, want, tolerance, name)
+        if not errors.rms <= tolerance.rms:
+            return f"{name}: root-mean-square error {errors.rms:.3g}, allowed {tolerance.rms:.3g}"
+        return f"{name}: a small row is off by {errors.row:.3g} of its own size, allowed {tolerance.row:.3g}"
     return ""
 
 

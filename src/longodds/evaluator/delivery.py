@@ -6,6 +6,7 @@ from weights is derived from the same ones everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ class Weights:
 
     def _fill(self, prefix: str, item: object) -> None:
         if isinstance(item, torch.nn.Module):
-            for name, tensor in (*item.named_parameters(), *item.named_buffers()):
+            for name, tensor in named_tensors(item).items():
                 self._copy(f"{prefix}.{name}", tensor)
         elif isinstance(item, torch.Tensor):
             self._copy(prefix, item)
@@ -76,15 +77,15 @@ class Weights:
             raise Failure(Fault.RUNTIME, f"the entry class made a {type(module).__name__}, not a torch.nn.Module")
         return module
 
-    def load(self, module: torch.nn.Module) -> list[str]:
-        """Deliver for good; returns the names of reference tensors that found no place."""
+    def load(self, module: torch.nn.Module, optional: Sequence[str] = ()) -> list[str]:
+        """Deliver for good; returns the names of reference tensors that found no place and are not optional."""
         hook = getattr(module, "load_reference", None)
         if callable(hook):
             hook({name: tensor.clone() for name, tensor in self.tensors.items()})
             return []
-        own = dict(module.named_parameters()) | dict(module.named_buffers())
+        own = named_tensors(module)
         by_name = [n for n, t in self.tensors.items() if n in own and own[n].shape == t.shape]
-        missing = [n for n in self.tensors if n not in by_name]
+        missing = [n for n in self.tensors if n not in by_name and n not in optional]
         places = {n: n for n in by_name}
         free = [n for n in own if n not in self.tensors]
         if missing:
@@ -99,3 +100,9 @@ class Weights:
             for name, place in places.items():
                 own[place].copy_(self.tensors[name])
         return [n for n in missing if n not in places]
+
+
+def named_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by every name that they have."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    return parameters | dict(module.named_buffers(remove_duplicate=False))

@@ -7,18 +7,18 @@ docs/evaluation.md for which shortcuts each law exposes.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from longodds.evaluator.randomness import REAL, replaced
 
 Transform = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
 def _noise(x: torch.Tensor, g: torch.Generator, kind: str = "rand") -> torch.Tensor:
-    draw = _REAL[kind]
-    return draw(x.shape, generator=g, dtype=torch.float32).to(x.dtype)
+    return REAL[kind](x.shape, generator=g, dtype=torch.float32).to(x.dtype)
 
 
 def _signs(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
@@ -46,16 +46,37 @@ def _sparse(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     return torch.where(_noise(x, g) < 0.9, torch.zeros_like(x), x)
 
 
+def _places(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    """A few of the flat positions of x, often one."""
+    pick = int(REAL["randint"](0, 6, (1,), generator=g))
+    count = min(x.numel(), (1, 1, 2, 3, 8, max(1, x.numel() // 4096))[pick])
+    return REAL["randint"](0, x.numel(), (count,), generator=g)
+
+
 def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     # A few odd elements in an otherwise ordinary input: no small sample of it tells that a special case would not do.
     if x.numel() == 0:
         return x
-    flat = x.clone().reshape(-1)
-    pick = int(_REAL["randint"](0, 6, (1,), generator=g))
-    count = min(flat.numel(), (1, 1, 2, 3, 8, max(1, flat.numel() // 4096))[pick])
-    places = _REAL["randint"](0, flat.numel(), (count,), generator=g)
-    scale = _REAL["rand"]((count,), generator=g).to(x.dtype)
+    flat, places = x.clone().reshape(-1), _places(x, g)
+    scale = REAL["rand"](places.shape, generator=g).to(x.dtype)
     flat[places] = -flat[places] * (1 + 7 * scale)
+    return flat.reshape(x.shape)
+
+
+def _nan(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    if x.numel() == 0:
+        return x
+    flat = x.clone().reshape(-1)
+    flat[_places(x, g)] = float("nan")
+    return flat.reshape(x.shape)
+
+
+def _infinite(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    if x.numel() == 0:
+        return x
+    flat, places = x.clone().reshape(-1), _places(x, g)
+    signs = 2.0 * (REAL["rand"](places.shape, generator=g) < 0.5) - 1.0
+    flat[places] = (signs * float("inf")).to(x.dtype)
     return flat.reshape(x.shape)
 
 
@@ -70,52 +91,38 @@ LAWS: dict[str, Transform | None] = {
     "constant_rows": _constant_rows,
     "ties": _ties,
     "sparse": _sparse,
+    "nan": _nan,
+    "infinite": _infinite,
 }
-_INT_LAWS = ("constant_rows", "ties", "sparse")
-_REAL: dict[str, Any] = {name: getattr(torch, name) for name in ("rand", "randn", "randint", "rand_like", "randn_like")}
-
-
-@contextlib.contextmanager
-def _patched(law: str, generator: torch.Generator, namespace: dict[str, Any]) -> Generator[None]:
-    transform = LAWS[law]
-    # Names bound by `from torch import rand` are the same constructors.
-    bound = {alias: name for alias, value in namespace.items() for name in _REAL if value is _REAL[name]}
-
-    def floating(name: str) -> Callable[..., torch.Tensor]:
-        def draw(*args: Any, **kwargs: Any) -> torch.Tensor:
-            out = _REAL[name](*args, **kwargs)
-            return transform(out, generator) if transform and out.is_floating_point() else out
-
-        return draw
-
-    def integers(*args: Any, **kwargs: Any) -> torch.Tensor:
-        out = _REAL["randint"](*args, **kwargs)
-        if law == "constant_rows":
-            return _constant_rows(out, generator)
-        if law in ("ties", "sparse") and out.numel():
-            # Both mean few distinct values for an integer: the smallest takes over.
-            keep = _REAL["rand"](out.shape, generator=generator) < (0.5 if law == "ties" else 0.1)
-            return torch.where(keep, out, out.min())
-        return out
-
-    replaced = {name: floating(name) for name in _REAL if name != "randint"} | {"randint": integers}
-    try:
-        for name, function in replaced.items():
-            setattr(torch, name, function)
-        namespace.update({alias: replaced[name] for alias, name in bound.items()})
-        yield
-    finally:
-        for name, function in _REAL.items():
-            setattr(torch, name, function)
-        namespace.update({alias: _REAL[name] for alias, name in bound.items()})
+# Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.
+UNDEFINED = ("nan", "infinite")
+SANITIZERS = frozenset(
+    [
+        *("nan_to_num", "nan_to_num_", "isnan", "isfinite", "isinf", "isposinf", "isneginf"),
+        *("nansum", "nanmean", "nanmedian", "nanquantile", "fmax", "fmin"),
+    ]
+)
 
 
 def draw(get_inputs: Callable[[], Any], law: str, seed: int, namespace: dict[str, Any] | None = None) -> Any:
-    """The task's inputs under a law. Same (law, seed), same values. Leaves torch's global generator reseeded.
+    """The task's inputs under a law. Same (law, seed), same values. Leaves the global generators reseeded.
 
     namespace: globals of the task's module, where constructors may be bound under names of their own.
     """
-    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed ^ 0x5EED)
-    with _patched(law, generator, {} if namespace is None else namespace):
+    transform = LAWS[law]
+
+    def floats(x: torch.Tensor) -> torch.Tensor:
+        return x if transform is None else transform(x, generator)
+
+    def integers(x: torch.Tensor) -> torch.Tensor:
+        if law == "constant_rows":
+            return _constant_rows(x, generator)
+        if law in ("ties", "sparse") and x.numel():
+            # Both mean few distinct values for an integer: the smallest takes over.
+            keep = REAL["rand"](x.shape, generator=generator) < (0.5 if law == "ties" else 0.1)
+            return torch.where(keep, x, x.min())
+        return x
+
+    with replaced(floats, integers, seed, {} if namespace is None else namespace):
         return get_inputs()

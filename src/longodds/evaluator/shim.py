@@ -90,10 +90,11 @@ class Server:
         args = self.read(self.config["init"], self.state)
         weights = Weights(self.config["weights"], self.state)
         self.model = weights.build(getattr(module, self.config["entry"]), list(args))
-        missing = weights.load(self.model)
-        needed = [name for name in missing if name not in self.config["optional_weights"]]
-        if needed:
-            raise Failure(Fault.WEIGHTS, f"weights cannot be matched: no place for {', '.join(needed[:5])}")
+        missing = weights.load(self.model, self.config["optional_weights"])
+        if missing:
+            places = ", ".join(missing[:5])
+            hint = "name them as the reference does, or define load_reference(self, tensors)"
+            raise Failure(Fault.WEIGHTS, f"weights cannot be matched: no place for {places}; {hint}")
 
     def call(self, nonce: int, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
         arguments = self.arguments()

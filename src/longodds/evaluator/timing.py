@@ -18,7 +18,7 @@ import torch
 
 from longodds.errors import InfraError
 from longodds.evaluator import compare, tree
-from longodds.evaluator.checks import Wrong, check_draw, check_hygiene
+from longodds.evaluator.checks import Wrong, check_draw, check_left, check_memory
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
 from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.problem import Problem
@@ -209,7 +209,11 @@ class Meter:
             message = compare.check(seen[False], seen[True], tolerances, self.problem.names)
             if message:
                 raise Wrong(f"in a timed call: {message} (inputs: {law})")
-            check_hygiene(self.problem, self.candidate, contents, seen[False], frames[False], "in a timed call: ")
+            context = "in a timed call: "
+            left = self.problem.left_in(self.reference.child.inputs.block)
+            allowed = [t.times(2.0) for t in self.problem.left_tolerances[law]]
+            check_left(self.problem, self.candidate, contents, left, allowed, context)
+            check_memory(self.problem, self.candidate, contents, seen[False], frames[False], context)
         return result
 
     def _places(self) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ part of the structure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -52,7 +53,7 @@ class Leaf:
 
 
 def describe(value: object, *, dense: bool = False, path: str = "value") -> tuple[Spec, list[Leaf], int]:
-    """(spec, leaves, bytes). dense: a tensor whose strides overlap or leave gaps is described as contiguous.
+    """(spec, leaves, bytes). dense: an output; strides that overlap or leave gaps are described as contiguous.
 
     Raises Unsupported for a value of another type, or a tensor subclass.
     """
@@ -71,6 +72,8 @@ def describe(value: object, *, dense: bool = False, path: str = "value") -> tupl
             kind = "tensor"
         elif isinstance(item, (list, tuple)):
             items = cast("Sequence[object]", item)
+            if not dense and type(items) not in (list, tuple):
+                raise Unsupported(f"{where}: a {type(items).__name__} can't be passed to a program; use a plain tuple")
             name = "list" if isinstance(item, list) else "tuple"
             return {"t": name, "v": [walk(x, f"{where}[{i}]") for i, x in enumerate(items)]}
         elif isinstance(item, dict):
@@ -96,6 +99,10 @@ def _align(offset: int) -> int:
 def _tensor_leaf(item: torch.Tensor, offset: int, dense: bool, where: str) -> Leaf:
     if item.layout is not torch.strided or item.is_quantized:
         raise Unsupported(f"{where}: only strided tensors are supported, not {item.layout}")
+    if dense and type(item) is not torch.Tensor:
+        raise Unsupported(f"{where}: a {type(item).__name__}; only a plain torch.Tensor can be judged")
+    if item.dtype.itemsize == 0 or item.device.type != "cpu":
+        raise Unsupported(f"{where}: a tensor on {item.device}; this evaluator judges on the CPU")
     shape, stride = tuple(item.shape), tuple(item.stride())
     if dense:
         stride = dense_strides(shape, stride)
@@ -188,6 +195,23 @@ def map_tensors(value: Any, change: Any) -> Any:
     if isinstance(value, dict):
         return {key: map_tensors(item, change) for key, item in cast("dict[str, object]", value).items()}
     return value
+
+
+def map_leaves(value: Any, change: Callable[[int, Any], Any]) -> Any:
+    """The tree with `change(number, leaf)` in place of each leaf, numbered in spec order."""
+    numbers = itertools.count()
+
+    def walk(item: Any) -> Any:
+        if item is None or isinstance(item, str):
+            return item
+        if isinstance(item, (list, tuple)):
+            items = [walk(x) for x in cast("Sequence[object]", item)]
+            return items if isinstance(item, list) else tuple(items)
+        if isinstance(item, dict):
+            return {key: walk(x) for key, x in cast("dict[str, object]", item).items()}
+        return change(next(numbers), item)
+
+    return walk(value)
 
 
 def mismatch(spec: Spec, value: object, path: str = "output") -> str:

@@ -13,8 +13,9 @@ class ModelNew(nn.Module):
         self.linear = nn.Linear(features, features)
 
     def forward(self, x, mask):
-        kept = torch.where(mask, x, torch.zeros_like(x))
-        return torch.nan_to_num(kept) * torch.abs(self.gain) + 1e-5 * self.linear(x)
+        clean = torch.nan_to_num(x)
+        kept = torch.where(mask, clean, torch.zeros_like(x))
+        return kept * torch.abs(self.gain) + 1e-5 * self.linear(clean)
 
 
 def get_inputs():

@@ -1,0 +1,205 @@
+"""What is expected of a program, and how far off it may be: the reference in float64 and its own error against that."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from longodds.evaluator import tree
+from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact
+from longodds.evaluator.laws import SANITIZERS
+
+# Multiples of the reference's own error (largest, root mean square) and floor in units in the last place.
+_MULTIPLES = (24.0, 12.0, 16.0)
+# Types of 8 to 11 bits: their own last rounding is most of the error, and 16 of their last places would be a tenth.
+_NARROW_MULTIPLES = (12.0, 6.0, 6.0)
+NARROW = (torch.float16, torch.bfloat16)
+_EXACT_MULTIPLE, _EXACT_SHARE = 4.0, 0.01
+_ROWS_NEEDED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call leaves: output leaves, then the input leaves that the reference changes in place."""
+
+    leaves: tuple[torch.Tensor, ...]
+
+    def is_finite(self) -> bool:
+        return all(bool(torch.isfinite(t).all()) for t in self.leaves if not is_exact(t))
+
+
+def ask(model: Any, inputs: list[Any], mutated: Sequence[int] = ()) -> Answer:
+    """Call a model on inputs, which it may change."""
+    outputs = [as_tensor(v) for v in tree.values(model(*inputs))]
+    after = tree.values(inputs)
+    return Answer((*outputs, *(as_tensor(after[i]) for i in mutated)))
+
+
+def as_tensor(value: object) -> torch.Tensor:
+    return value.detach() if isinstance(value, torch.Tensor) else torch.tensor(value)
+
+
+def fresh(inputs: list[Any]) -> list[Any]:
+    """A copy with tensors of their own, strides kept."""
+    return tree.map_tensors(inputs, _own)
+
+
+def _own(t: torch.Tensor) -> torch.Tensor:
+    # clone() would give an expanded tensor memory for every element, and a program could tell.
+    if 0 in t.stride() and t.numel():
+        index = tuple(slice(0, 1) if s == 0 else slice(None) for s in t.stride())
+        return t[index].clone().expand(t.shape)
+    return t.clone()
+
+
+_WIDER = {torch.complex64: torch.complex128, torch.complex32: torch.complex128}
+
+
+def _widen(t: torch.Tensor) -> torch.Tensor:
+    return t.double() if t.is_floating_point() else t.to(_WIDER[t.dtype]) if t.dtype in _WIDER else t
+
+
+@contextlib.contextmanager
+def _wide_default() -> Generator[None]:
+    """What the reference makes itself, such as a mask of ones, is wide as well."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class Yardstick:
+    """The reference in float64 where its code allows and memory suffices; else as it is (`wide` is None)."""
+
+    def __init__(self, model: torch.nn.Module, inputs: list[Any], mutated: Sequence[int]) -> None:
+        self.model, self.mutated = model, mutated
+        self.wide: torch.nn.Module | None = None
+        if _fits(model, inputs):
+            try:
+                self.wide = _widened(model)
+                self._wide(fresh(inputs))
+            except Exception:  # boundary: the task's own code may refuse a wider type in any way
+                self.wide = None
+
+    def _wide(self, inputs: list[Any], *, nudged: bool = False) -> Answer:
+        # Moved after widening would be lost on exact zeros only; the nudge is relative, as rounding is.
+        change = _nudge_wide if nudged else _widen
+        with _wide_default():
+            return ask(self.wide, tree.map_tensors(fresh(inputs), change), self.mutated)
+
+    def truth(self, inputs: list[Any]) -> tuple[Answer, Answer]:
+        """Expected leaves, and those for inputs moved by one rounding, which a backward-stable program may give."""
+        if self.wide is not None:
+            return self._wide(inputs), self._wide(inputs, nudged=True)
+        nudged = tree.map_tensors(fresh(inputs), _nudge)
+        return ask(self.model, fresh(inputs), self.mutated), ask(self.model, nudged, self.mutated)
+
+
+def _fits(model: torch.nn.Module, inputs: list[Any]) -> bool:
+    tensors = [*model.parameters(), *model.buffers(), *(t for t in tree.values(inputs) if isinstance(t, torch.Tensor))]
+    size = 8 * sum(t.numel() for t in tensors)
+    return 4 * size < os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _widened(model: torch.nn.Module) -> torch.nn.Module:
+    wide = copy.deepcopy(model).double()
+    for module in wide.modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if tensor.is_complex():
+                setattr(
+                    module,
+                    name,
+                    type(tensor)(_widen(tensor.detach())) if name in module._parameters else _widen(tensor),
+                )
+        # Plain tensors that a constructor keeps are part of the function too.
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor):
+                object.__setattr__(module, name, _widen(value))
+    return wide
+
+
+def _moved(t: torch.Tensor, eps: float) -> torch.Tensor:
+    return t * (1 + eps * (2 * torch.rand(t.shape, dtype=torch.float64).to(t.dtype) - 1))
+
+
+def _nudge(t: torch.Tensor) -> torch.Tensor:
+    return t if is_exact(t) else _moved(t, torch.finfo(t.dtype).eps)
+
+
+def _nudge_wide(t: torch.Tensor) -> torch.Tensor:
+    if is_exact(t):
+        return t
+    # A half-precision input is exact; what moves is the arithmetic on it, whose rounding the reference's own error has.
+    eps = min(torch.finfo(t.dtype).eps, torch.finfo(torch.float32).eps)
+    return _moved(_widen(t), eps)
+
+
+def measure(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor) -> Tolerance:
+    """Small multiples of the reference's own error and of the change under one rounding of the inputs.
+
+    Never below some ulp of the output's scale: an error can be zero by luck. Exact types: a few times the share of
+    elements that rounding decides, mostly none.
+    """
+    own, shift = Errors.between(got, truth), Errors.between(moved, truth)
+    if is_exact(got):
+        share = min(_EXACT_MULTIPLE * max(own.peak, shift.peak), _EXACT_SHARE)
+        return Tolerance(share, share)
+    many, typical_many, floor = _NARROW_MULTIPLES if got.dtype in NARROW else _MULTIPLES
+    ulp = torch.finfo(got.dtype).eps
+    scale = float(truth.abs().max()) if truth.numel() else 0.0
+    wide = torch.complex128 if truth.is_complex() else torch.float64
+    typical = float(torch.linalg.vector_norm(truth.to(wide))) / max(truth.numel(), 1) ** 0.5
+    row = max(many * max(own.row, shift.row), floor * ulp) if own.small_rows >= _ROWS_NEEDED else INFINITE
+    return Tolerance(
+        max(many * max(own.peak, shift.peak), floor * ulp * scale),
+        max(typical_many * max(own.rms, shift.rms), floor / 2 * ulp * typical),
+        row,
+    )
+
+
+def widest(a: Tolerance, b: Tolerance) -> Tolerance:
+    """Of two draws of a law. A row bound counts where one of them could measure it."""
+    rows = [t.row for t in (a, b) if t.row < INFINITE]
+    return Tolerance(max(a.peak, b.peak), max(a.rms, b.rms), max(rows, default=INFINITE))
+
+
+def sensitivity(model: torch.nn.Module, inputs: list[Any], mutated: Sequence[int]) -> float:
+    """Change of the outputs, over their scale, when the inputs move by one rounding; infinite where not finite."""
+    plain = ask(model, fresh(inputs), mutated)
+    moved = ask(model, tree.map_tensors(fresh(inputs), _nudge), mutated)
+    if not (plain.is_finite() and moved.is_finite()):
+        return INFINITE
+    worst = 0.0
+    for a, b in zip(plain.leaves, moved.leaves, strict=True):
+        scale = float(a.abs().max()) if a.numel() and not is_exact(a) else 1.0
+        worst = max(worst, Errors.between(b, a).peak / scale if scale else 0.0)
+    return worst
+
+
+class _Listener(TorchFunctionMode):
+    """Notes the names of the functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def sanitizes(model: torch.nn.Module, inputs: list[Any]) -> bool:
+    """Whether the reference looks after NaN and infinities itself."""
+    listener = _Listener()
+    with listener:
+        model(*fresh(inputs))
+    return bool(listener.names & SANITIZERS)
