@@ -17,12 +17,27 @@ from cheat_corpus import CHEATS, Program, disguise, load_programs
 from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.types import Status, Verdict
 
-SETTINGS = EvaluatorSettings(
-    import_timeout_s=5, run_timeout_s=3, compile_timeout_s=8, memory_bytes=3 << 30, max_pairs=16, max_timing_s=10
-)
 SERVICE = Path("/tmp/longodds-cheat-service")  # named in two cheats: where a program must not get through to
 _ZYGOTES, _REFERENCE = 3, 2  # fork servers; the kept reference is a child and its waiter
 _SLACK_FDS = 8  # fork servers that start late, with their control sockets
+
+
+def own_core() -> int | None:
+    """A core for this worker's programs alone where tests run side by side (pytest -n N), else the usual one."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[-1 - int(worker.removeprefix("gw")) % len(cores)] if worker.startswith("gw") else None
+
+
+SETTINGS = EvaluatorSettings(
+    import_timeout_s=5,
+    run_timeout_s=3,
+    compile_timeout_s=8,
+    memory_bytes=3 << 30,
+    max_pairs=16,
+    max_timing_s=10,
+    core=own_core(),
+)
 
 
 class Bench:
@@ -31,6 +46,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stray = f"stray{os.getpid()}"
+        self.service = SERVICE.with_name(f"{SERVICE.name}-{os.getpid()}")
         self.evaluator = open_evaluator(SETTINGS)
         self.honest = {p.name: p for p in load_programs(CHEATS / "controls")}
         self.known: dict[str, Verdict] = {}
@@ -38,7 +54,7 @@ class Bench:
 
     def verdict(self, program: Program, seed: int | None = None) -> Verdict:
         """Of a program, disguised if there is a seed. Processes it may leave carry a name that is ours alone."""
-        source = program.source.replace("stray", self.stray)
+        source = program.source.replace("stray", self.stray).replace(str(SERVICE), str(self.service))
         source = source if seed is None else disguise(source, seed)
         return self.evaluator.evaluate(program.task, source, timed=program.timed)
 
@@ -153,10 +169,11 @@ def open_bench() -> Iterator[Bench]:
     # Not pytest's folder: that is closed to other users, and candidates run as one.
     folder = Path(tempfile.mkdtemp(prefix="longodds-cheats-", dir="/tmp"))
     folder.chmod(0o711)
-    with pytest.MonkeyPatch.context() as patch, service():
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         patch.setenv("TMPDIR", str(folder))
         bench = Bench(folder)
         patch.undo()
+        stack.enter_context(service(bench.service))
         try:
             yield bench
         finally:
@@ -167,12 +184,12 @@ def open_bench() -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def service() -> Iterator[None]:
+def service(folder: Path) -> Iterator[None]:
     """Sockets in the file system that anybody may write to."""
-    SERVICE.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=0o755, exist_ok=True)
     with contextlib.ExitStack() as stack:
         for name, kind in (("stream", socket.SOCK_STREAM), ("datagram", socket.SOCK_DGRAM)):
-            path = SERVICE / name
+            path = folder / name
             path.unlink(missing_ok=True)
             listener = stack.enter_context(socket.socket(socket.AF_UNIX, kind))
             listener.bind(str(path))
@@ -180,5 +197,4 @@ def service() -> Iterator[None]:
             if kind == socket.SOCK_STREAM:
                 listener.listen(64)
         yield
-    for name in ("stream", "datagram"):
-        (SERVICE / name).unlink(missing_ok=True)
+    shutil.rmtree(folder)

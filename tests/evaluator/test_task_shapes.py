@@ -176,6 +176,11 @@ SHAPES: dict[str, Shape] = {
             ("torch.fft.fft(x)", "(torch.fft.fft(x) * (1 + 1e-4j))"),
         ),
     ),
+    "conjugated output": Shape(
+        forward("return x.conj(), x.conj().imag"),
+        "[torch.randn(8, 32, dtype=torch.complex64)]",
+        (("return x.conj(), x.conj()", "return x.clone(), x.conj()"), ("x.conj().imag", "x.imag * 1")),
+    ),
     "complex inside": Shape(
         forward("return torch.fft.irfft(torch.fft.rfft(x) * torch.fft.rfft(k))", "x, k"),
         "[torch.randn(8, 64), torch.randn(64)]",

@@ -143,7 +143,11 @@ class Server:
 
 def _settled(value: Any, leaf: tree.Leaf) -> Any:
     """The layout is the reference's: bringing a tensor into it is part of the program's time."""
-    if type(value) is not torch.Tensor or value.stride() == leaf.stride or tuple(value.shape) != leaf.shape:
+    if type(value) is not torch.Tensor or tuple(value.shape) != leaf.shape:
+        return value
+    if value.is_neg() or value.is_conj():  # flags that memory does not show
+        value = value.resolve_neg().resolve_conj()
+    if value.stride() == leaf.stride:
         return value
     return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype).copy_(value)
 
