@@ -9,7 +9,7 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-VERSION = 1  # raise when the meaning of a verdict changes: caches and comparisons must not mix
+VERSION = 2  # raise when the meaning of a verdict changes: caches and comparisons must not mix
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _tensor_leaf(item: torch.Tensor, offset: int, dense: bool, where: str) -> Le
         raise Unsupported(f"{where}: only strided tensors are supported, not {item.layout}")
     if dense and type(item) is not torch.Tensor:
         raise Unsupported(f"{where}: a {type(item).__name__}; only a plain torch.Tensor can be judged")
-    if item.dtype.itemsize == 0 or item.device.type != "cpu":
+    if item.device.type != "cpu":
         raise Unsupported(f"{where}: a tensor on {item.device}; this evaluator judges on the CPU")
     shape, stride = tuple(item.shape), tuple(item.stride())
     if dense:

@@ -80,7 +80,7 @@ class State:
         """The reference as its children build it, weights delivered while it constructs itself."""
         torch.manual_seed(seed)
         weights = Weights(self.config["weights"], self.block)
-        model = weights.build(factory, list(tree.read(self.config["init"], self.block)))
+        model = weights.build(factory, list(tree.read(self.config["init"], self.block.clone())))
         if missing := weights.load(model, self.optional):
             raise ValueError(f"gives up tensors that it had when constructed before: {', '.join(missing[:5])}")
         return model

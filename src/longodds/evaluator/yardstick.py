@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,7 +107,16 @@ class Yardstick:
 def _fits(model: torch.nn.Module, inputs: list[Any]) -> bool:
     tensors = [*model.parameters(), *model.buffers(), *(t for t in tree.values(inputs) if isinstance(t, torch.Tensor))]
     size = 8 * sum(t.numel() for t in tensors)
-    return 4 * size < os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * size < _available_bytes()
+
+
+def _available_bytes() -> int:
+    """Memory that can be had without swapping; plenty where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 1 << 40
 
 
 def _widened(model: torch.nn.Module) -> torch.nn.Module:
@@ -115,11 +124,8 @@ def _widened(model: torch.nn.Module) -> torch.nn.Module:
     for module in wide.modules():
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
             if tensor.is_complex():
-                setattr(
-                    module,
-                    name,
-                    type(tensor)(_widen(tensor.detach())) if name in module._parameters else _widen(tensor),
-                )
+                value = _widen(tensor.detach())
+                setattr(module, name, torch.nn.Parameter(value) if isinstance(tensor, torch.nn.Parameter) else value)
         # Plain tensors that a constructor keeps are part of the function too.
         for name, value in list(vars(module).items()):
             if isinstance(value, torch.Tensor):
