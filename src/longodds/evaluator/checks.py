@@ -20,20 +20,20 @@ class Wrong(Exception):
 
 
 def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "") -> float:
-    """One call on a draw of some law, judged against the yardstick; returns the call's nanoseconds.
+    """One call on a draw of some law, judged against the yardstick; returns the seconds until its answer.
 
     Also checks what it does to its input, and that the output does not live there unless the reference's does.
     Raises Wrong, ChildEnded and what Child.wait raises.
     """
     side.write(draw.inputs)
-    frame, _wall = side.call(timeout_s)
+    frame, wall = side.call(timeout_s)
     outputs = side.outputs(frame)
     message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
     if message:
         raise Wrong(f"{context}{message} (inputs: {draw.law})")
     check_left(problem, side, draw.inputs, draw.left, problem.left_tolerances[draw.law], context)
     check_memory(problem, side, draw.inputs, outputs, frame, context)
-    return float(frame.value)
+    return wall / 1e9
 
 
 def check_left(

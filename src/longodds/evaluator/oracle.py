@@ -78,9 +78,9 @@ class Oracle:
         with self.processes.child(problem, program, "ModelNew", 0) as child, judged(child):
             side = Side(child, problem, trusted=False)
             self.processes.ready(child)
-            budget = time.monotonic() + self.settings.run_timeout_s
+            left = self.settings.run_timeout_s  # of the program's time: comparing answers is ours
             for draw in problem.draws:
-                check_draw(problem, side, draw, max(budget - time.monotonic(), 0.01))
+                left -= check_draw(problem, side, draw, max(left, 0.01))
             if not timed:
                 return blank
             pairs, looks = self.measuring.screen(
