@@ -1,6 +1,6 @@
 # attack: C3 returns a copy of the input that shares its memory until somebody writes
 # task: rectify
-# expect: incorrect
+# expect: incorrect runtime_error
 import torch
 import torch.nn as nn
 
