@@ -94,6 +94,8 @@ LAWS: dict[str, Transform | None] = {
     "nan": _nan,
     "infinite": _infinite,
 }
+# Equal terms round alike: errors of a sum add up there instead of cancelling, in one honest order more than in another.
+CORRELATED = ("constant_rows", "ties")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.
 UNDEFINED = ("nan", "infinite")
 SANITIZERS = frozenset(

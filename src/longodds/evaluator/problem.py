@@ -27,6 +27,7 @@ _RARE_EVERY = 5
 _YARDSTICK_S, _PREPARE_S = 2.0, 20.0  # of CPU time: for one evaluation, for all laws
 _BANK_BYTES = 1 << 30
 _STEADY, _STEADY_FLOOR = 30.0, 1e-4
+_CORRELATED = 8.0
 _ILL_CONDITIONED = (0.05, 0.25)  # tolerance over the output's scale, and that in half precision
 
 
@@ -282,6 +283,8 @@ class Problem:
         hopeless = all(t.peak > limit for t, limit in zip(bounds, limits, strict=False))
         if law != "base" and hopeless:
             return "ill-conditioned: the reference itself is too inaccurate to judge by"
+        if law in laws.CORRELATED:
+            bounds = [t.times(_CORRELATED) for t in bounds]
         self.draws += draws[:shown]
         self.decoys += draws[shown:]
         self.tolerances[law] = tuple(bounds[:count])
