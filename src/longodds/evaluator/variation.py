@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -114,4 +114,4 @@ def _other_floats(x: torch.Tensor, g: torch.Generator, *, constant: bool) -> tor
 
 
 def _normal(shape: Sequence[int], g: torch.Generator) -> torch.Tensor:
-    return torch.randn(cast("tuple[int, ...]", tuple(shape)), generator=g).clamp_(-2, 2)
+    return torch.randn(tuple(shape), generator=g).clamp_(-2, 2)
