@@ -135,6 +135,10 @@ class Status(StrEnum):
     INFRA_ERROR = "infra_error"
 
 
+REMEASURED = "remeasured"
+"""Label of a verdict on a winner that was timed again: its interval allows for the number of candidates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the evaluator says of one program.
@@ -176,6 +180,13 @@ class Verdict:
     @property
     def correct(self) -> bool:
         return self.status is Status.CORRECT
+
+    @property
+    def remeasured_among(self) -> int:
+        """Number of programs that this one is the re-measured best of; 0 if it is not."""
+        return (
+            self.family_low[0][0] if REMEASURED in self.labels and self.family_low else int(REMEASURED in self.labels)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document of docs/cli.md, `evaluate --json`."""
@@ -299,6 +310,11 @@ class Evaluator(Protocol):
         self, task: Task, programs: Sequence[str], *, timed: bool = True
     ) -> Iterator[tuple[int, Verdict]]:
         """Yields (position, verdict) as each is known; equal programs are run once."""
+        ...
+
+    def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
+        """The verdict on the best of `among` distinct programs, timed again in fresh processes; its interval is at 1 %
+        divided by `among`, and its labels say `remeasured`."""
         ...
 
     def close(self) -> None: ...

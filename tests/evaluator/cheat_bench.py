@@ -18,7 +18,7 @@ from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.types import Status, Verdict
 
 SERVICE = Path("/tmp/longodds-cheat-service")  # named in two cheats: where a program must not get through to
-_ZYGOTES, _REFERENCE = 3, 2  # fork servers; the kept reference is a child and its waiter
+_ZYGOTES = 3  # fork servers
 _SLACK_FDS = 8  # fork servers that start late, with their control sockets
 
 
@@ -102,7 +102,7 @@ class Bench:
         """Whatever should not be there, described."""
         found: list[str] = []
         living = [pid for pid in descendants(os.getpid()) if _state(pid) not in "ZX"]
-        if len(living) > 1 + _ZYGOTES + _REFERENCE:
+        if len(living) > 1 + _ZYGOTES:
             found.append(f"processes {[(pid, _name(pid)) for pid in living]}")
         strays = [pid for pid in _all_pids() if pid not in living and self._is_ours(pid)]
         if strays:
@@ -112,7 +112,7 @@ class Bench:
         if count > self.usual_fds + _SLACK_FDS:
             found.append(f"{count} descriptors, {self.usual_fds} at the start")
         roots = list(self.folder.iterdir())
-        if len(roots) != 1 or len([p for p in roots[0].iterdir() if p.name.startswith("child-")]) > 1:
+        if len(roots) != 1 or len([p for p in roots[0].iterdir() if p.name.startswith("child-")]) > 0:
             found.append(f"folders {[str(p) for root in roots for p in (root, *root.iterdir())]}")
         for place in (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/")):
             found += [f"file {p}" for p in place.glob("cheat-left-*")]

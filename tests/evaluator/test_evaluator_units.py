@@ -308,12 +308,12 @@ def test_the_sequential_interval_rarely_excludes_the_truth() -> None:
     assert wrong <= stats.LEVEL * runs + 3 * math.sqrt(stats.LEVEL * runs)
 
 
-def test_between_process_spread_is_recovered_and_zero_without_one() -> None:
+def test_between_process_spread_is_recovered_and_small_without_one() -> None:
     rng = np.random.default_rng(1)
     groups = [rng.normal(rng.normal(0, 0.02), 0.01, 16) for _ in range(400)]
     assert stats.between_process_sd(groups) == pytest.approx(0.02, rel=0.15)
     alike = [rng.normal(0, 0.01, 16) for _ in range(400)]
-    assert stats.between_process_sd(alike) < 0.003
+    assert 0 < stats.between_process_sd(alike) < 0.003
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
 
+from longodds.analysis import select_runs
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.selection import to_candidates
@@ -66,10 +67,39 @@ def test_every_sample_has_a_verdict_and_equal_programs_run_once(tmp_path):
     assert progress.count == {"sampled": 72, "judged": 72, "repeated": len(duplicates)}
     assert [len(c.indices) for c in policy.calls] == [5, 5, 2] * 6
     cost = json.loads((tmp_path / "a" / "cost.json").read_text())
-    assert cost["charged"]["evaluations"] == 72
-    assert cost["run"]["evaluations"] == len(evaluator.ran)
+    assert len(evaluator.again) == 3
+    assert cost["charged"]["evaluations"] == 72 + 3
+    assert cost["run"]["evaluations"] == len(evaluator.ran) + 3
     assert cost["run"]["prompt_tokens"] == 3 * cost["charged"]["prompt_tokens"]
     assert cost["charged"]["flops"] == 2000 * (cost["charged"]["prompt_tokens"] + cost["charged"]["sampled_tokens"])
+
+
+@pytest.mark.parametrize("luck", [False, True])
+def test_the_winner_of_a_task_is_measured_again_and_decides(tmp_path, luck):
+    evaluator = FakeEvaluator()
+    evaluator.luck = luck
+    run_fresh(tmp_path / "a", evaluator=evaluator)
+    samples = RunDir.open(tmp_path / "a").samples()
+    for task in TASKS:
+        mine = [s for s in samples if s.task_id == task.id]
+        again = [call for call in evaluator.again if call[0] == task.id]
+        assert [among for _, _, among in again] == [len({s.program_digest for s in mine})]
+        winners = [s for s in mine if s.verdict.remeasured_among]
+        assert {s.program for s in winners} == {again[0][1]}
+        assert all((s.verdict.ci_low > 1) != luck for s in winners)
+        assert all("torch.add" in s.program for s in winners)
+    last = select_runs(samples)["scaling"][-1]
+    assert last["any_of_k"] == 1.0
+    assert last["any_of_k_sig"] == (0.0 if luck else 1.0)
+
+
+def test_a_winner_is_measured_again_once_even_if_the_run_goes_on(tmp_path):
+    first, again = FakeEvaluator(), FakeEvaluator()
+    first.broken, first.stays_broken = "torch.add", False
+    run_fresh(tmp_path / "a", evaluator=first)
+    run_fresh(tmp_path / "a", evaluator=again)
+    assert len(first.again) == 3
+    assert not again.again
 
 
 def test_metrics_say_what_the_samples_say(tmp_path):
@@ -247,7 +277,9 @@ def test_re_evaluate_measures_all_again_with_the_other_evaluator(tmp_path):
     samples = RunDir.open(tmp_path / "a").samples()
     assert {s.verdict.evaluator for s in samples} == {"e2"}
     assert len(other.ran) == len({(s.task_id, s.program_digest) for s in samples})
-    assert len(RunDir.open(tmp_path / "a").verdict_rows()) == 144
+    rows = [r for r in RunDir.open(tmp_path / "a").verdict_rows() if not r.verdict.remeasured_among]
+    assert len(rows) == 144
+    assert {r.verdict.evaluator for r in rows} == {"e1", "e2"}
 
 
 def test_nothing_is_written_when_the_policy_cannot_be_opened(tmp_path):
@@ -280,6 +312,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from run_fakes import FakeEvaluator, FakePolicy, make_tasks
+from longodds.analysis import select_runs
 from longodds.config import BestOfNSettings, resolve
 from longodds.strategies import best_of_n
 
@@ -322,7 +355,8 @@ def test_kill_9_and_again_until_done(tmp_path):
         p.wait()
         p.stdout.close()
         now = {s.sample_id: s.verdict for s in RunDir.open(tmp_path / "a").samples() if s.verdict}
-        assert verdicts.items() <= now.items(), "finished verdicts are kept"
+        changed = {key for key, verdict in verdicts.items() if now.get(key) != verdict}
+        assert all(now[key].remeasured_among for key in changed), "finished verdicts are kept, but for a winner's"
         verdicts = now
         if p.returncode == 0:
             break

@@ -48,7 +48,8 @@ class TaskPool:
     """All judged samples of one task over its seeds, exchangeable if one policy wrote them. Arrays are (n,).
 
     surprisal in nats per token; n_tokens of the score span; group: index of the seed; program: index of the
-    distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed.
+    distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed. remeasured: of the
+    program that was measured again as the best of the task, whose ci_low allows for that already.
     """
 
     task_id: str
@@ -61,6 +62,7 @@ class TaskPool:
     index: Floats
     group: Ints
     program: Ints
+    remeasured: NDArray[np.bool_]
 
     @property
     def n(self) -> int:
@@ -212,4 +214,5 @@ def _task_pool(table: Table, rows: Ints, replicates: list[int]) -> TaskPool:
         index=table["index"][rows],
         group=group[order],
         program=_first_seen(table.program[rows]),
+        remeasured=table["remeasured"][rows] > 0,
     )

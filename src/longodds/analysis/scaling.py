@@ -66,11 +66,12 @@ def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
             _per_task(
                 pools,
                 ks,
-                [fast_flags(t.correct, bound_at_level(t.speedup, t.ci_low, t.distinct), p) for t in pools.tasks],
+                [fast_flags(t.correct, bounds_of(t), p) for t in pools.tasks],
             )
             if pools.has_intervals
             else None
         )
+        _decide_by_winners(columns[f"any_of_k{suffix}_sig"], pools, ks, p)
     best = _best_speedups(pools, ks)
     bootstrap = Bootstrap(range(len(pools.tasks)), seed=seed)
     rows: list[dict[str, Any]] = []
@@ -84,6 +85,21 @@ def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
         row["expected_best_speedup_ci"] = interval and (math.exp(interval[0]), math.exp(interval[1]))
         rows.append(row)
     return rows
+
+
+def bounds_of(task: TaskPool) -> Floats:
+    """Lower bounds of a task's samples that allow for its number of distinct candidates."""
+    return np.where(task.remeasured, task.ci_low, bound_at_level(task.speedup, task.ci_low, task.distinct))
+
+
+def _decide_by_winners(table: Floats | None, pools: Pools, ks: list[int], p: float) -> None:
+    """At K = n all samples are tried and the best is taken: where it was measured again, that decides."""
+    if table is None:
+        return
+    for i, task in enumerate(pools.tasks):
+        if task.n in ks and bool(task.remeasured.any()):
+            again = task.remeasured & task.correct
+            table[i, ks.index(task.n)] = float(bool((task.ci_low[again] > p).any()))
 
 
 def _per_task(pools: Pools, ks: list[int], flags: list[Floats]) -> Floats | None:

@@ -46,9 +46,11 @@ NUMBERS = (
     "prompt_tokens",
     "sampling_seconds",
     "duplicate",
+    "remeasured",
 )
 """Columns of floats; nan where unknown. Nats, tokens, ratios; seconds: wall-clock of the verdict; duplicate: 1 where
-the verdict repeats that of an equal program."""
+the verdict repeats that of an equal program; remeasured: the number of programs of which this is the best, where it was
+measured again as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ def _timings(verdict: Verdict) -> dict[str, float | None]:
         "ci_high": verdict.ci_high,
         "pairs": float(verdict.pairs),
         "seconds": verdict.seconds,
+        "remeasured": float(verdict.remeasured_among),
     }
 
 

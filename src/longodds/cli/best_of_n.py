@@ -18,7 +18,7 @@ from longodds.types import Status
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings
     from longodds.strategies import Outcome
-    from longodds.types import Sample
+    from longodds.types import Sample, Verdict
 
 _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
     Group.create_ordered(name) for name in ("Tasks", "Policy", "Sampling", "Evaluation", "Budget")
@@ -125,7 +125,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "statuses": dict(statuses.most_common()),
         "unusable": dict(outcome.unusable),
         "verified_faster": len(faster),
-        "tasks_verified_faster": len({s.task_id for s in faster}),
+        "tasks_verified_faster": _verified(samples),
         "cost": held.cost(),
         "selection": _selection(run, samples),
         "report": None,
@@ -139,6 +139,18 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
             print_selection(document["selection"])
             print_text(f"\nreport: {document['report']}")
     return document
+
+
+def _verified(samples: list[Sample]) -> int:
+    """Tasks with a program that is verified faster; where the best was measured again, that decides."""
+    tasks: dict[str, list[Verdict]] = {}
+    for s in samples:
+        if s.verdict is not None and s.verdict.correct:
+            tasks.setdefault(s.task_id, []).append(s.verdict)
+    return sum(
+        any((v.ci_low or 0.0) > 1 for v in [v for v in verdicts if v.remeasured_among] or verdicts)
+        for verdicts in tasks.values()
+    )
 
 
 def _selection(run: Path, samples: list[Sample]) -> dict[str, Any] | None:

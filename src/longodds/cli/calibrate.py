@@ -8,7 +8,13 @@ from longodds.cli.console import json_stdout, make_table, note_line, print_table
 
 
 def calibrate(
-    *, suite: str = "cpu", n: int = 200, device: str = "cpu", max_tasks: int | None = None, json: bool = False
+    *,
+    suite: str = "cpu",
+    n: int = 200,
+    device: str = "cpu",
+    max_tasks: int | None = None,
+    workers: int = 1,
+    json: bool = False,
 ) -> None:
     """The A/A control of this machine: how often is an unchanged program called faster?
 
@@ -20,11 +26,13 @@ def calibrate(
     suite
         The suite whose references are used.
     n
-        Verdicts on unchanged programs.
+        Verdicts on unchanged programs; from 200 on, ten tasks get 32 programs each for the family-wise figure.
     device
         Where programs run: cpu or cuda.
     max_tasks
         At most so many tasks, the first ones.
+    workers
+        Evaluators side by side, a core each, where the cores are otherwise idle.
     json
         One JSON document on stdout.
     """
@@ -39,7 +47,7 @@ def calibrate(
             note_line(f"{phase}: {done} of {total}")
 
     with json_stdout(json) as out:
-        document = calibrate_machine(suite, n=n, device=device, max_tasks=max_tasks, progress=tell)
+        document = calibrate_machine(suite, n=n, device=device, max_tasks=max_tasks, workers=workers, progress=tell)
         if json:
             write_json(out, document)
         else:
@@ -62,10 +70,18 @@ def _print(d: dict[str, Any]) -> None:
     rows.append((f"best of {family['k']} unchanged", f"faster on {family['false']} of {family['tasks']} tasks"))
     for p in d["power"]:
         rows.append((f"a gain of {100 * p['slowdown']:.0f} %", f"called faster in {100 * p['called_faster']:.0f} %"))
+    for way, label in (("sequential", "means, one after the other"), ("together", "means, four at once")):
+        naive = d["naive"][way]
+        if naive["n"]:
+            rows.append((label, _naively(naive)))
+    rows.append(("kept in", d["file"]))
     print_table(make_table(None, ["", ""], rows))
     for line in d.get("not_correct", []):
         print_text(f"judged wrongly: {line}")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _naively(d: dict[str, Any]) -> str:
+    return (
+        f"{d['false_faster']} of {d['n']} called faster, {d['false_faster_5']} by over 5 %; "
+        f"error {100 * d['abs_error_p50']:.2f} % at the median, {100 * d['abs_error_p95']:.2f} % at p95"
+    )

@@ -1,56 +1,41 @@
 """The A/A control: how often is an unchanged program called faster here, and how large a gain is seen?
 
 Three phases, each row appended to a log so that the same command goes on after an interruption: process pairs of
-unchanged programs (the spread that later widens every interval), verdicts on unchanged programs written in different
-words, and verdicts against references that were slowed down by a known share.
+unchanged programs on fork servers that are started anew (the spread that later widens every interval); verdicts on
+unchanged programs written in different words, with two naive ways of timing between them; and verdicts against
+references that were slowed down by a known share.
 """
 
 from __future__ import annotations
 
-import ast
 import json
+import os
 import random
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
+from longodds.errors import UserError
 from longodds.evaluator import stats
 from longodds.evaluator.controller import LocalEvaluator
+from longodds.evaluator.controls import reworded
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
-from longodds.types import Status, Task, Verdict, digest_text
+from longodds.types import Status, Task, Verdict
 
 SLOWDOWNS = (0.03, 0.05, 0.10, 0.20)
-FAMILY = 32
-_PAIRS_PER_PROCESS = 16
+FAMILY, FAMILIES = 32, 10
+WHOLE = 200  # verdicts from which on families are whole
+_EACH = 10  # unchanged programs of a task that has no family
+_PAIRS_PER_PROCESS, _ROUND_TASKS, _MOST_ROUNDS = 16, 4, 8
+_TOGETHER = 4
 Progress = Callable[[str, int, int], None]
-
-
-def reworded(task: Task, number: int) -> str:
-    """The unchanged program in other words: inert names and constants, so that no two texts or digests are equal."""
-    tree = ast.parse(task.reference)
-    rng = random.Random(number)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == "forward":
-            spare = ast.parse(f"unused_{number} = {rng.randrange(1 << 30)}").body
-            node.body = [*spare, *node.body]
-    body = ast.unparse(tree)
-    return f"VARIANT = {number}\n{body}\n\nclass ModelNew(Model):\n    pass\n"
-
-
-def slowed(task: Task, microseconds: float) -> Task:
-    """The task with a reference that spins `microseconds` longer per call."""
-    source = (
-        f"{task.reference}\n\nimport time as _time\n\n_Quick = Model\n\n\nclass Model(_Quick):\n"
-        "    def forward(self, *inputs):\n        out = super().forward(*inputs)\n"
-        f"        end = _time.perf_counter_ns() + {int(microseconds * 1000)}\n"
-        "        while _time.perf_counter_ns() < end:\n            pass\n        return out\n"
-    )
-    return replace(task, reference=source, digest=digest_text(source))
 
 
 class Log:
@@ -58,6 +43,7 @@ class Log:
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path = path
+        self.lock = threading.Lock()
         self.rows: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
@@ -72,10 +58,55 @@ class Log:
 
     def get(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if key not in self.rows:
-            self.rows[key] = {"key": key, **measure()}
-            with self.path.open("a") as file:
-                file.write(json.dumps(self.rows[key]) + "\n")
+            row = {"key": key, **measure()}
+            with self.lock, self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            self.rows[key] = row
         return self.rows[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a control of size n measures. families: tasks with k unchanged programs each; others: (task, programs)."""
+
+    families: list[Task]
+    k: int
+    others: list[tuple[Task, int]]
+    rounds: int
+    repeats: int
+    first: int = 0
+
+    @staticmethod
+    def of(tasks: Sequence[Task], n: int) -> Plan:
+        """At least n verdicts on unchanged programs, of tasks spread evenly over those given."""
+        families = _spread(tasks, min(FAMILIES, n))
+        k = FAMILY if n >= WHOLE else -(-n // len(families))
+        left = max(0, n - k * len(families))
+        rest = [t for t in tasks if t not in families] or list(tasks)
+        used = _spread(rest, min(len(rest), -(-left // _EACH))) if left else []
+        others = [(t, left // len(used) + (i < left % len(used))) for i, t in enumerate(used)]
+        rounds = max(1, min(_MOST_ROUNDS, n // 25))
+        return Plan(families, k, others, rounds, max(1, n // 100))
+
+    def share(self, number: int, of: int) -> Plan:
+        """Every `of`-th task, from the `number`-th on: what one of several evaluators side by side does."""
+        return replace(self, families=self.families[number::of], others=self.others[number::of], first=self.start)
+
+    @property
+    def start(self) -> int:
+        """Number of the first program of a task beside the families: another one than a family's, if tasks are few."""
+        return self.first or (WHOLE if {t.id for t in self.families} & {t.id for t, _ in self.others} else 0)
+
+    @property
+    def unchanged(self) -> list[tuple[Task, int]]:
+        """(task, number of the program), task by task: an evaluator keeps few tasks at hand."""
+        family = [(t, i) for t in self.families for i in range(self.k)]
+        return family + [(t, self.start + i) for t, count in self.others for i in range(count)]
+
+
+def _spread(tasks: Sequence[Task], count: int) -> list[Task]:
+    count = max(1, min(count, len(tasks)))
+    return [tasks[i * len(tasks) // count] for i in range(count)]
 
 
 def calibrate(
@@ -88,115 +119,232 @@ def calibrate(
 ) -> dict[str, Any]:
     """Run the control on `tasks` and write its result to `path` (JSON, see docs/cli.md); returns the document.
 
-    n: verdicts on unchanged programs, spread evenly over the tasks. The log beside `path` makes it resumable.
-    Raises UserError for a task that can't be judged, InfraError.
+    n: verdicts on unchanged programs that the false-faster rate is counted over; from WHOLE on, FAMILIES tasks get
+    FAMILY programs each. The log beside `path` makes it resumable. Raises UserError for a task that can't be judged,
+    InfraError.
     """
     bare = replace(settings, calibration=None)
-    header = {"device": device_name(), "n": n, "tasks": [t.digest for t in tasks], "version": 1, "settings": repr(bare)}
+    plan = Plan.of(tasks, n)
+    header = {
+        "device": device_name(),
+        "n": n,
+        "tasks": [t.digest for t in tasks],
+        "version": 2,
+        "settings": repr(replace(bare, workers=1)),
+    }
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
-        groups, reference_us = _process_pairs(evaluator, tasks, n, log, progress)
+        groups, reference_us = _process_pairs(evaluator, plan, log, progress)
     document: dict[str, Any] = {"device": device_name(), "between_process_sd": stats.between_process_sd(groups)}
     log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
     document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
-    _write(path, document)
-    with LocalEvaluator(replace(settings, calibration=path)) as evaluator:
-        verdicts = _unchanged(evaluator, tasks, n, log, progress)
-        power = _power(evaluator, tasks, n, reference_us, log, progress)
-    document |= summarise(verdicts, power)
-    _write(path, document)
+    write_document(path, document)
+    _side_by_side(replace(settings, calibration=path), plan, log, reference_us, progress)
+    control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
+    control.run(reference_us)
+    document |= summarise(control, n)
+    write_document(path, document)
     return document
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """JSON, whole or not at all."""
     partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
 def _process_pairs(
-    evaluator: LocalEvaluator, tasks: Sequence[Task], n: int, log: Log, progress: Progress
+    evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress
 ) -> tuple[list[list[float]], dict[str, float]]:
-    total = max(len(tasks) * 3, min(n // 4, 120))
+    """Log ratios of process pairs, (group, pair), and the reference's microseconds per call of each family's task.
+
+    A round starts both fork servers anew, since forks of one server are not fresh processes, and uses each for several
+    tasks. Task by task beforehand and afterwards: every family's task is in some round.
+    """
+    plans: list[tuple[int, int, Task]] = []
+    for r in range(max(plan.rounds, -(-len(plan.families) // _ROUND_TASKS))):
+        for i in range(min(_ROUND_TASKS, len(plan.families))):
+            task = plan.families[(r * _ROUND_TASKS + i) % len(plan.families)]
+            plans += [(r, process, task) for process in range(1, stats.PROCESS_PAIRS + 1)]
     groups: list[list[float]] = []
     reference_us: dict[str, float] = {}
-    for i in range(total):
-        progress("process pairs", i, total)
-        task = tasks[i % len(tasks)]
+    for i, (r, process, task) in enumerate(plans):
+        progress("process pairs", i, len(plans))
+        new = i == 0 or plans[i - 1][0] != r
 
-        def measure(task: Task = task, i: int = i) -> dict[str, Any]:
-            process = i // len(tasks) % (stats.PROCESS_PAIRS + 1)
-            return evaluator.process_pair(task, unchanged(task), process=process, count=_PAIRS_PER_PROCESS)
+        def measure(task: Task = task, process: int = process, new: bool = new) -> dict[str, Any]:
+            return evaluator.process_pair(task, unchanged(task), process=process, count=_PAIRS_PER_PROCESS, renew=new)
 
-        row = log.get(f"pair {i}", measure)
+        row = log.get(f"pair {r} {process} {task.id}", measure)
         groups.append(row["d"])
-        reference_us[task.id] = float(np.median(row["reference_us"]))
+        reference_us[task.id] = float(row["reference_us"])
     return groups, reference_us
 
 
-def _unchanged(
-    evaluator: LocalEvaluator, tasks: Sequence[Task], n: int, log: Log, progress: Progress
-) -> dict[str, list[Verdict]]:
-    found: dict[str, list[Verdict]] = {}
-    each = -(-n // len(tasks))
-    for i in range(n):
-        progress("unchanged programs", i, n)
-        task, number = tasks[i // each], i % each
+def _side_by_side(
+    settings: EvaluatorSettings, plan: Plan, log: Log, reference_us: dict[str, float], progress: Progress
+) -> None:
+    """The verdicts of the plan, by `settings.workers` evaluators on a core each; tasks are shared out. Raises
+    UserError, InfraError."""
+    count = max(1, min(settings.workers, len(plan.families)))
+    cores = sorted(os.sched_getaffinity(0))[::-1] if hasattr(os, "sched_getaffinity") else []
+    if count > 1 and count > len(cores):
+        raise UserError(f"workers: {count} evaluators need as many cores, here are {len(cores)}")
+    stop = threading.Event()
 
-        def measure(task: Task = task, number: int = number) -> dict[str, Any]:
-            return {"verdict": evaluator.evaluate(task, reworded(task, number)).to_json()}
+    def work(number: int) -> None:
+        def tell(phase: str, done: int, total: int) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if number == 0:
+                progress(phase, done, total)
 
-        row = log.get(f"same {task.id} {number}", measure)
-        found.setdefault(task.id, []).append(Verdict.from_json(row["verdict"]))
-    return found
+        core = settings.core if count == 1 else cores[number]
+        try:
+            with LocalEvaluator(replace(settings, workers=1, core=core)) as evaluator:
+                _Control(evaluator, plan.share(number, count), log, tell).run(reference_us)
+        except BaseException:
+            stop.set()
+            raise
 
-
-def _power(
-    evaluator: LocalEvaluator,
-    tasks: Sequence[Task],
-    n: int,
-    reference_us: dict[str, float],
-    log: Log,
-    progress: Progress,
-) -> dict[float, list[Verdict]]:
-    found: dict[float, list[Verdict]] = {s: [] for s in SLOWDOWNS}
-    repeats = max(1, n // 100)
-    plan = [(t, s, r) for t in tasks for s in SLOWDOWNS for r in range(repeats)]
-    for i, (task, slowdown, repeat) in enumerate(plan):
-        progress("planted slowdowns", i, len(plan))
-
-        def measure(task: Task = task, slowdown: float = slowdown) -> dict[str, Any]:
-            padded = slowed(task, slowdown * reference_us[task.id])
-            return {"verdict": evaluator.evaluate(padded, unchanged(task)).to_json()}
-
-        row = log.get(f"slowed {task.id} {slowdown} {repeat}", measure)
-        found[slowdown].append(Verdict.from_json(row["verdict"]))
-    return found
+    if count == 1:
+        work(0)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(work, number) for number in range(count)]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
 
 
-def summarise(verdicts: dict[str, list[Verdict]], power: dict[float, list[Verdict]]) -> dict[str, Any]:
+class _Control:
+    """The verdicts of a control so far, by what they are on. evaluator: None when the log has everything."""
+
+    def __init__(self, evaluator: LocalEvaluator | None, plan: Plan, log: Log, progress: Progress) -> None:
+        self._evaluator, self.plan, self.log, self.progress = evaluator, plan, log, progress
+        self.same: list[Verdict] = []
+        self.families: dict[str, list[Verdict]] = {}
+        self.winners: dict[str, Verdict] = {}
+        self.naive: dict[str, list[float]] = {"sequential": [], "together": []}
+        self.gains: dict[float, list[Verdict]] = {s: [] for s in SLOWDOWNS}
+
+    def run(self, reference_us: dict[str, float]) -> None:
+        self.unchanged()
+        self.power(reference_us)
+
+    @property
+    def evaluator(self) -> LocalEvaluator:
+        assert self._evaluator is not None, "a measurement is missing in the log"
+        return self._evaluator
+
+    def unchanged(self) -> None:
+        """Verdicts on unchanged programs; naive ways between them; each family's winner measured again."""
+        todo = self.plan.unchanged
+        family = self.plan.k * len(self.plan.families)
+        for i, (task, number) in enumerate(todo):
+            self.progress("unchanged programs", i, len(todo))
+            program = reworded(task, number)
+            verdict = self._verdict(f"same {task.id} {number}", lambda t=task, p=program: self.evaluator.evaluate(t, p))
+            self.same.append(verdict)
+            if i >= family:
+                continue
+            of_task = self.families.setdefault(task.id, [])
+            of_task.append(verdict)
+            if number % (2 * _TOGETHER) == 0:
+                self._naively(task, number)
+            if len(of_task) == self.plan.k:
+                self._winner(task, of_task)
+
+    def _naively(self, task: Task, number: int) -> None:
+        programs = [reworded(task, number + i) for i in range(min(_TOGETHER, self.plan.k))]
+        row = self.log.get(f"naive {task.id} {number}", lambda: self.evaluator.naive_speedups(task, programs))
+        for way, found in self.naive.items():
+            found += row[way]
+
+    def _winner(self, task: Task, verdicts: Sequence[Verdict]) -> None:
+        """The best of a family is measured again before it counts."""
+        lows = [v.low_for(len(verdicts)) or 0.0 for v in verdicts]
+        best = max(range(len(lows)), key=lows.__getitem__)
+        if lows[best] > 1.0:
+            program = reworded(task, best)
+            self.winners[task.id] = self._verdict(
+                f"again {task.id} {best}", lambda: self.evaluator.remeasure(task, program, among=len(verdicts))
+            )
+
+    def power(self, reference_us: dict[str, float]) -> None:
+        """Verdicts on unchanged programs against references that were slowed down."""
+        plan = [(t, s, r) for t in self.plan.families for s in SLOWDOWNS for r in range(self.plan.repeats)]
+        random.Random(0).shuffle(plan)
+        plan.sort(key=lambda x: x[0].id)  # stable: task by task, slowdowns in random order
+        for i, (task, slowdown, repeat) in enumerate(plan):
+            self.progress("planted slowdowns", i, len(plan))
+            microseconds = slowdown * reference_us[task.id]
+            self.gains[slowdown].append(
+                self._verdict(
+                    f"slowed {task.id} {slowdown} {repeat}",
+                    lambda t=task, us=microseconds: self.evaluator.evaluate_slowed(t, unchanged(t), us),
+                )
+            )
+
+    def _verdict(self, key: str, measure: Callable[[], Verdict]) -> Verdict:
+        return Verdict.from_json(self.log.get(key, lambda: {"verdict": measure().to_json()})["verdict"])
+
+
+def summarise(control: _Control, n: int) -> dict[str, Any]:
     """The figures of `calibrate --json`. A verdict that is not CORRECT counts as judged wrongly and is listed."""
-    everything = [v for vs in verdicts.values() for v in vs]
-    timed = [v for v in everything if v.speedup is not None]
-    errors = np.abs([v.speedup - 1 for v in timed if v.speedup is not None]) if timed else np.array([np.nan])
-    false = sum((v.ci_low or 0.0) > 1.0 for v in everything)
-    interval = binomtest(false, len(everything)).proportion_ci(0.95, "exact")
-    families = {task: vs[:FAMILY] for task, vs in verdicts.items()}
-    size = min(len(vs) for vs in families.values())
-    lows = {task: [v.low_for(size) or 0.0 for v in vs[:size]] for task, vs in families.items()}
+    everything = control.same
+    order = list(range(len(everything)))
+    random.Random(0).shuffle(order)  # fixed: which n of them count is no choice
+    counted = [everything[i] for i in sorted(order[:n])]
+    false = sum((v.ci_low or 0.0) > 1.0 for v in counted)
+    interval = binomtest(false, len(counted)).proportion_ci(0.95, "exact")
+    k = control.plan.k
+    before = sum(max(v.low_for(k) or 0.0 for v in vs) > 1.0 for vs in control.families.values())
     return {
-        "n": len(everything),
+        "n": len(counted),
         "false_faster": false,
-        "false_faster_rate": false / len(everything),
+        "false_faster_rate": false / len(counted),
         "ci": [float(interval.low), float(interval.high)],
-        "abs_error_p50": float(np.percentile(errors, 50)),
-        "abs_error_p95": float(np.percentile(errors, 95)),
+        **_errors([v.speedup for v in counted if v.speedup is not None]),
         "not_correct": [f"{v.task_id}: {v.status}: {v.message}" for v in everything if v.status is not Status.CORRECT],
         "seconds_per_verdict": float(np.median([v.seconds for v in everything])),
-        "any_of_k": {"k": size, "tasks": len(lows), "false": sum(max(x) > 1.0 for x in lows.values())},
+        "any_of_k": {
+            "k": k,
+            "tasks": len(control.families),
+            "false": sum((v.ci_low or 0.0) > 1.0 for v in control.winners.values()),
+            "before_remeasuring": before,
+        },
         "power": [
-            {"slowdown": s, "called_faster": float(np.mean([(v.ci_low or 0.0) > 1.0 for v in vs])), "n": len(vs)}
-            for s, vs in power.items()
+            {
+                "slowdown": s,
+                "called_faster": float(np.mean([(v.ci_low or 0.0) > 1.0 for v in vs])),
+                "n": len(vs),
+                **_errors([v.speedup / (1 + s) for v in vs if v.speedup is not None]),
+            }
+            for s, vs in control.gains.items()
             if vs
         ],
+        "speedups": {"sound": _rounded(v.speedup for v in counted if v.speedup is not None)}
+        | {way: _rounded(found) for way, found in control.naive.items()},
+        "naive": {
+            way: {"n": len(found), "false_faster": sum(x > 1.0 for x in found), **_errors(found)}
+            | {"false_faster_5": sum(x > 1.05 for x in found)}
+            for way, found in control.naive.items()
+        },
     }
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(x), 5) for x in values]
+
+
+def _errors(speedups: Sequence[float]) -> dict[str, float | None]:
+    """Quantiles of |speedup - 1|, where 1 is the truth."""
+    if not speedups:
+        return {"abs_error_p50": None, "abs_error_p95": None}
+    errors = np.abs(np.asarray(speedups) - 1)
+    return {"abs_error_p50": float(np.percentile(errors, 50)), "abs_error_p95": float(np.percentile(errors, 95))}

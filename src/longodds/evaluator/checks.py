@@ -26,14 +26,14 @@ def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, conte
     Raises Wrong, ChildEnded and what Child.wait raises.
     """
     side.write(draw.inputs)
-    frame, wall = side.call(timeout_s)
+    frame, spent = side.call(timeout_s)
     outputs = side.outputs(frame)
     message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
     if message:
         raise Wrong(f"{context}{message} (inputs: {draw.law})")
     check_left(problem, side, draw.inputs, draw.left, problem.left_tolerances[draw.law], context)
     check_memory(problem, side, draw.inputs, outputs, frame, context)
-    return wall / 1e9
+    return spent.wall / 1e9
 
 
 def check_left(
@@ -45,7 +45,7 @@ def check_left(
     context: str,
 ) -> None:
     """The input is left as the reference leaves it: untouched, or changed to `left`. Raises Wrong."""
-    block = side.child.inputs.block
+    block = side.slot()
     if not contents.numel():
         return
     if not problem.mutates:
@@ -71,7 +71,7 @@ def check_memory(
     if problem.aliases or not contents.numel():
         return
     before = [t.clone() for t in outputs]
-    side.child.inputs.block.fill_(0xA5)
+    side.slot().fill_(0xA5)
     if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
         raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
 

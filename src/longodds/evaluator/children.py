@@ -319,15 +319,15 @@ class Child:
         except OSError:
             return 0
 
-    def ask(self, timeout_s: float) -> Frame:
-        """Send a CALL and wait for its answer. Raises what `wait` raises."""
-        self.calls += 1
+    def ask(self, timeout_s: float, count: int = 1) -> Frame:
+        """Send a CALL for `count` calls and wait for the answer. Raises what `wait` raises."""
+        self.calls += count
         nonce = secrets.randbits(63)
         self.stolen += self.thaw() > _STOLEN_NS
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:
-            self.channel.send(frames.encode(Frame(Kind.CALL, nonce=nonce)))
+            self.channel.send(frames.encode(Frame(Kind.CALL, count, nonce=nonce)))
         except OSError:
             raise ChildEnded("the process ended before it was called") from None
         frame = self.wait(timeout_s)

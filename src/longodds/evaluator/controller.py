@@ -131,8 +131,10 @@ class LocalEvaluator:
 
         A timeout or a crash may be the machine's: it is run once more before it is believed.
         """
+        return self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
+
+    def _judged(self, task: Task, request: dict[str, Any]) -> Verdict:
         start = time.monotonic()
-        request = {"do": "judge", "task": _task(task), "program": program, "timed": timed}
         try:
             verdict = Verdict.from_json(self._ask(request)["verdict"])
             if verdict.status not in _BELIEVED_AT_ONCE:
@@ -157,11 +159,29 @@ class LocalEvaluator:
         """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare."""
         return self._ask({"do": "describe", "task": _task(task)})["problem"]
 
-    def process_pair(self, task: Task, program: str, *, process: int, count: int) -> dict[str, list[float]]:
-        """Raw timings of one fresh process pair on fork server `process`: log ratios `d` (child's timer) and `w`
-        (oracle's clock), `reference_us`. For calibration and experiments; raises UserError, InfraError."""
+    def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
+        """The verdict on the best of `among` distinct programs of a task: timed again, in processes that nothing has
+        been timed in, its interval at 1 % divided by `among`. Raises UserError for an unusable task."""
+        return self._judged(task, {"do": "remeasure", "task": _task(task), "program": program, "among": among})
+
+    def evaluate_slowed(self, task: Task, program: str, microseconds: float) -> Verdict:
+        """As `evaluate`, against a reference that takes `microseconds` longer per call: a planted gain."""
+        request = {"do": "judge", "task": _task(task), "program": program, "timed": True, "slowed_us": microseconds}
+        return self._judged(task, request)
+
+    def process_pair(
+        self, task: Task, program: str, *, process: int, count: int, renew: bool = False
+    ) -> dict[str, Any]:
+        """Raw timings of one fresh process pair on fork server `process` (1 or 2): log ratios `d`, `reference_us`.
+
+        renew: both fork servers are started anew before. Raises UserError, InfraError."""
         request = {"do": "pairs", "task": _task(task), "program": program, "process": process, "count": count}
-        return self._ask(request)["pairs"]
+        return self._ask(request | {"renew": renew})["pairs"]
+
+    def naive_speedups(self, task: Task, programs: Sequence[str]) -> dict[str, list[float]]:
+        """Speedups of these programs by means over repeated calls: `sequential`, reference first, and `together`, all
+        at once. What the sound way is compared with. Raises UserError, InfraError."""
+        return self._ask({"do": "naive", "task": _task(task), "programs": list(programs)})["speedups"]
 
     def close(self) -> None:
         self._stop()

@@ -20,8 +20,10 @@ _MAGIC = 0x4C4F4444  # "LODD"
 
 class Kind(IntEnum):
     READY = 1  # child -> oracle: program imported, model built, weights delivered
-    CALL = 2  # oracle -> child: nonce = a random number
-    DONE = 3  # child -> oracle: the nonce back, value = nanoseconds by the child's timer, words = an address per output
+    CALL = 2  # oracle -> child: nonce = a random number, value = calls to make, one on each of the first input slots
+    # child -> oracle: the nonce back, value = nanoseconds of all calls by the child's timer, words = an address per
+    # output of each call, call by call
+    DONE = 3
     ERROR = 4  # child -> oracle: code = Fault, text = message
 
 

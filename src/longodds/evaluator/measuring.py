@@ -6,16 +6,20 @@ import contextlib
 import math
 import random
 import time
+from collections.abc import Generator
 from dataclasses import replace
 
 from longodds.evaluator import stats
+from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.outcome import judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import TIMER_GAP, Meter, Pairs, Side
-from longodds.types import Verdict
+from longodds.evaluator.timing import Meter, Pairs, Side
+from longodds.types import REMEASURED, Verdict
+
+_BATCHES = 4  # batch pairs behind a bound, twice as many where these do not settle it
 
 
 class Measuring:
@@ -25,112 +29,141 @@ class Measuring:
         self.settings, self.processes, self.rng = settings, processes, rng
         self.calibration = Calibration.load(settings.calibration, settings.device)
 
-    def screen(self, problem: Problem, reference: Side, candidate: Side, most: int) -> tuple[Pairs, bool]:
+    def screen(self, problem: Problem, reference: Side, candidate: Side) -> tuple[Pairs, bool]:
         """Time one process pair; (pairs, whether it looks faster). Stops when the answer is clear."""
-        deadline = time.monotonic() + self.settings.max_timing_s
-        meter = Meter(problem, reference, candidate, self.rng, self.settings.run_timeout_s, deadline)
+        most = self.settings.max_pairs
+        meter = self._meter(problem, reference, candidate)
         meter.warm()
         for look in stats.LOOKS:
             if look > max(most, self.settings.min_pairs):
                 break
             meter.run(look - len(meter.pairs))
-            spread = stats.widening(self.calibration.spread, 1)
-            at = stats.median_interval(meter.pairs.d, 0.01 if look == stats.LOOKS[0] else stats.look_level(look, most))
-            if at.high + spread < 0 or meter.hopeless():
-                return meter.pairs, False
-            if at.low > 0:
-                return meter.pairs, True
-            if look > stats.LOOKS[0] and max(at.high, -at.low) < 0.01:
-                return meter.pairs, False  # the same, to within a percent
-            if time.monotonic() > deadline:
+            if meter.hopeless():
                 break
+            looks = stats.screened(meter.pairs.d, look, most, self.calibration.spread)
+            if looks is not None or time.monotonic() > meter.deadline:
+                return meter.pairs, looks is True
         return meter.pairs, False
 
-    def confirm(self, problem: Problem, program: str, blank: Verdict, screened: Pairs) -> Verdict:
-        """`faster` needs fresh process pairs: other zygotes, reference and candidate both new; only these count."""
-        fresh: list[Pairs] = []
+    def _meter(self, problem: Problem, reference: Side, candidate: Side) -> Meter:
+        deadline = time.monotonic() + self.settings.max_timing_s
+        return Meter(problem, reference, candidate, self.rng, self.settings.run_timeout_s, deadline)
+
+    @contextlib.contextmanager
+    def _process_pair(self, problem: Problem, program: str, number: int) -> Generator[Meter]:
+        """Reference and candidate, both new forks of fork server `number`, warmed. Raises Judged, InfraError."""
+        with (
+            self.processes.reference(problem, number) as reference,
+            self.processes.child(problem, program, "ModelNew", number) as child,
+            judged(child),
+        ):
+            self.processes.ready(child)
+            meter = self._meter(problem, reference, Side(child, problem, trusted=False))
+            meter.warm()
+            yield meter
+
+    def confirm(
+        self, problem: Problem, program: str, blank: Verdict, screened: Pairs | None = None, family: int = 1
+    ) -> Verdict:
+        """`faster` needs fresh process pairs: other fork servers, reference and candidate both new; only these count.
+
+        family: number of programs of which this one is the best; divides the level. Raises Judged, InfraError.
+        """
+        bound = Bound()
         with contextlib.ExitStack() as stack:
-            meters: list[Meter] = []
-            deadline = time.monotonic() + self.settings.max_timing_s
-            for number in range(1, stats.PROCESS_PAIRS + 1):
-                reference = self.processes.trusted(problem, number)
-                stack.callback(reference.child.close)
-                child = stack.enter_context(self.processes.child(problem, program, "ModelNew", number))
-                stack.enter_context(judged(child))
-                self.processes.ready(child)
-                side = Side(child, problem, trusted=False)
-                meter = Meter(problem, reference, side, self.rng, self.settings.run_timeout_s, deadline)
-                meter.warm()
-                meters.append(meter)
+            meters = [
+                stack.enter_context(self._process_pair(problem, program, number))
+                for number in range(1, stats.PROCESS_PAIRS + 1)
+            ]
+            for meter in meters:  # starting processes takes its own time
+                meter.deadline = time.monotonic() + self.settings.max_timing_s
             fresh = [m.pairs for m in meters]
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
                     meter.run(look - len(meter.pairs))
-                if self._agree(fresh) or self._interval(fresh).high < 0 or time.monotonic() > deadline:
+                if not all(fresh) or self._faster(fresh, family) or self._over(fresh, family, meters):
                     break
+            if all(fresh) and self._faster(fresh, family):
+                self._bound(bound, meters)
         if not all(fresh):  # too slow for the time there is
-            return self.report(blank, [screened], final=False)
-        return self.report(blank, fresh, final=True)
+            return self.report(blank, [screened] if screened else [])
+        return self.report(blank, fresh, bound=bound, family=family)
 
-    def _agree(self, parts: list[Pairs]) -> bool:
-        """Both clocks exclude 1 and every process pair leans the same way."""
-        leaning = all(sorted(p.d)[len(p.d) // 2] > 0 for p in parts)
-        return leaning and self._interval(parts).low > 0 and self._interval(parts, "w").low > 0
+    def _over(self, fresh: list[Pairs], family: int, meters: list[Meter]) -> bool:
+        """Whether more pairs would not help: it is slower or the same, or the time is over."""
+        done = self._interval(fresh, family=family).high < 0 or stats.futile([x for p in fresh for x in p.d])
+        return done or time.monotonic() > min(m.deadline for m in meters)
+
+    def _bound(self, bound: Bound, meters: list[Meter]) -> None:
+        """Four batch pairs, four more where they don't settle it."""
+        for meter in meters:
+            prepare(meter)
+        for most in (_BATCHES, 2 * _BATCHES):
+            while len(bound) < most and (len(bound) < _BATCHES or time.monotonic() < meters[0].deadline):
+                bound.add(meters[len(bound) % len(meters)])
+            if bound.low() > 0 or bound.middle() < 0:
+                break
+
+    def _faster(self, parts: list[Pairs], family: int) -> bool:
+        """The child's timer says faster, in every process pair."""
+        return stats.confirmed([p.d for p in parts], self.settings.max_pairs, self.calibration.spread, family)
 
     def _interval(self, parts: list[Pairs], clock: str = "d", family: int = 1) -> stats.Interval:
-        total = stats.LEVEL / family
-        level = stats.look_level(len(parts[0]), self.settings.max_pairs, total)
-        pooled = [x for part in parts for x in getattr(part, clock)]
-        return stats.median_interval(pooled, level).widened(stats.widening(self.calibration.spread, len(parts), total))
+        values = [getattr(part, clock) for part in parts]
+        return stats.claim(values, self.settings.max_pairs, self.calibration.spread, family)
 
-    def report(self, blank: Verdict, parts: list[Pairs], *, final: bool) -> Verdict:
-        """The verdict's numbers. Faster is granted only if every clock and every process pair says so."""
-        if not all(parts):
+    def pairs(self, problem: Problem, program: str, number: int, count: int) -> Pairs:
+        """Timings of one fresh process pair, nothing decided: what calibration is made of.
+
+        Raises InfraError, and Judged when the program fails.
+        """
+        with self._process_pair(problem, program, number) as meter:
+            meter.run(count)
+            return meter.pairs
+
+    def remeasure(self, problem: Problem, program: str, blank: Verdict, among: int) -> Verdict:
+        """The verdict on a winner: timed in processes that no program has been timed in, at LEVEL divided by `among`.
+
+        Its interval is the one at that level. Raises Judged, InfraError.
+        """
+        self.processes.renew(range(1, stats.PROCESS_PAIRS + 1))
+        verdict = self.confirm(problem, program, blank, family=max(among, 1))
+        lows = () if verdict.ci_low is None else ((max(among, 1), verdict.ci_low),)
+        return replace(verdict, labels=(*verdict.labels, REMEASURED), family_low=lows)
+
+    def report(self, blank: Verdict, parts: list[Pairs], *, bound: Bound | None = None, family: int = 1) -> Verdict:
+        """The verdict's numbers. Faster is granted only by fresh process pairs (those come with a bound) whose timers
+        and outer clocks agree."""
+        if not all(parts) or not parts:
             return replace(blank, labels=(*blank.labels, "untimed"))
-        own, wall, honest = (self._interval(parts, clock) for clock in ("d", "w", "honest"))
-        low, point = own.low, own.median
+        own, outer = (self._interval(parts, clock, family) for clock in ("d", "outer"))
+        low, point, supported = own.low, own.median, outer.low
         labels = list(blank.labels) + list(self.calibration.labels)
-        if low > 0 and final and self._agree(parts):
-            # No more is claimed than the oracle's clock, less the usual cost of asking, supports.
-            low = min(low, honest.low + TIMER_GAP)
-        elif low > 0:
-            low = min(0.0, wall.low)
+        if bound is not None and len(bound):
+            supported = bound.low()
+            # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
+            most = max(bound.most(), min(outer.median, max(bound.wall))) + stats.SLACK
+            point, low = min(point, most), min(low, most)
+        granted = low > 0 and supported > 0 and bound is not None and self._faster(parts, family)
+        if low > 0 and not granted:
+            low = min(0.0, supported)
             labels.append("unconfirmed")
         if not math.isfinite(low):
             # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.
             labels.append("few_pairs")
         lows = [(m, min(low, self._interval(parts, family=m).low)) for m in stats.FAMILIES]
-        reference = [x for p in parts for x in p.reference_us]
-        candidate = [x for p in parts for x in p.candidate_us]
         return replace(
             blank,
             speedup=math.exp(point),
             ci_low=_finite(low),
             ci_high=_finite(max(own.high, point)),
-            clock_bound=_finite(wall.low),
+            clock_bound=_finite(supported),
             pairs=own.pairs,
-            reference_us=sorted(reference)[len(reference) // 2],
-            runtime_us=sorted(candidate)[len(candidate) // 2],
+            reference_us=sum(p.call_us(True) for p in parts) / len(parts),
+            runtime_us=sum(p.call_us(False) for p in parts) / len(parts),
             labels=tuple(labels),
             family_low=tuple((m, math.exp(x)) for m, x in lows if math.isfinite(x)),
         )
-
-    def process_pair(self, problem: Problem, program: str, number: int, count: int) -> Pairs:
-        """Timings of one fresh process pair, nothing decided: what calibration is made of.
-
-        Raises InfraError, and Judged when the program fails.
-        """
-        side = self.processes.trusted(problem, number)
-        try:
-            with self.processes.child(problem, program, "ModelNew", number) as child, judged(child):
-                self.processes.ready(child)
-                candidate = Side(child, problem, trusted=False)
-                meter = Meter(problem, side, candidate, self.rng, self.settings.run_timeout_s)
-                meter.warm()
-                meter.run(count)
-        finally:
-            side.child.close()
-        return meter.pairs
 
 
 def _finite(log_ratio: float) -> float | None:

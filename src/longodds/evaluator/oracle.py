@@ -6,11 +6,13 @@ checks it on every law, times it against a trusted child, and answers with a ver
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import sys
 import time
+from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,11 @@ from typing import Any
 import torch
 
 from longodds.errors import InfraError, UserError
+from longodds.evaluator import stats
 from longodds.evaluator.checks import check_draw
+from longodds.evaluator.controls import slowed
 from longodds.evaluator.measuring import Measuring
+from longodds.evaluator.naive import NaiveWays
 from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
@@ -41,6 +46,7 @@ class Oracle:
         self.processes = Processes(settings, rng)
         self.isolation = self.processes.isolation
         self.measuring = Measuring(settings, self.processes, rng)
+        self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(torch.__version__)
         self.problems: dict[str, Problem] = {}
 
@@ -53,25 +59,35 @@ class Oracle:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
             problem = Problem(task, self.secret).load()
-            observe_reference(problem, self.processes.reference(problem), self.settings.run_timeout_s)
+            with self.processes.reference(problem, 0) as side:
+                observe_reference(problem, side, self.settings.run_timeout_s)
             self.problems[task.digest] = problem
         return self.problems[task.digest]
 
-    def judge(self, task: Task, program: str, *, timed: bool) -> Verdict:
-        """Verdict of one program. Raises UserError (the task) or InfraError (ours)."""
-        start = time.monotonic()
+    def judge(self, task: Task, program: str, *, timed: bool, slowed_us: float = 0.0) -> Verdict:
+        """Verdict of one program. Raises UserError (the task) or InfraError (ours).
+
+        slowed_us: microseconds by which the reference is slowed down when it is timed: a planted gain.
+        """
         problem = self.problem(task)
-        blank = Verdict(
-            task.id, Status.CORRECT, labels=tuple(problem.labels), isolation=self.isolation, evaluator=self.digest
-        )
+        if slowed_us:
+            problem = replace(problem, task=slowed(task, slowed_us))
+        return self._verdict(problem, lambda blank: self._judge(problem, program, blank, timed=timed))
+
+    def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
+        """A winner timed again, in fresh processes, as the best of `among` programs. Raises UserError, InfraError."""
+        problem = self.problem(task)
+        return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among))
+
+    def _verdict(self, problem: Problem, reach: Callable[[Verdict], Verdict]) -> Verdict:
+        start = time.monotonic()
+        labels = tuple(problem.labels)
+        blank = Verdict(problem.task.id, Status.CORRECT, labels=labels, isolation=self.isolation, evaluator=self.digest)
         try:
-            verdict = self._judge(problem, program, blank, timed=timed)
+            verdict = reach(blank)
         except Judged as reached:
             labels = (*blank.labels, *reached.labels)
             verdict = replace(blank, status=reached.status, message=clean(reached.message), labels=labels)
-        except InfraError:
-            self.processes.forget_references()
-            raise
         return replace(verdict, seconds=time.monotonic() - start)
 
     def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
@@ -83,16 +99,23 @@ class Oracle:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
             if not timed:
                 return blank
-            pairs, looks = self.measuring.screen(
-                problem, self.processes.reference(problem), side, self.settings.max_pairs
-            )
+            with self.processes.reference(problem, 0) as reference:
+                # As fresh as the candidate, with the same calls behind it: a process's past has a share in its speed.
+                for draw in problem.draws:
+                    reference.write(draw.inputs)
+                    reference.call(self.settings.run_timeout_s)
+                pairs, looks = self.measuring.screen(problem, reference, side)
         if not looks:
-            return self.measuring.report(blank, [pairs], final=False)
+            return self.measuring.report(blank, [pairs])
         return self.measuring.confirm(problem, program, blank, pairs)
 
-    def process_pair(self, task: Task, program: str, number: int, count: int) -> Pairs:
-        """Timings of one fresh process pair, nothing decided. Raises UserError, InfraError, and Judged."""
-        return self.measuring.process_pair(self.problem(task), program, number, count)
+    def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
+        """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork
+        server are started anew before. Raises UserError, InfraError, and Judged."""
+        problem = self.problem(task)
+        if renew:
+            self.processes.renew(range(1, stats.PROCESS_PAIRS + 1))
+        return self.measuring.pairs(problem, program, number, count)
 
     def close(self) -> None:
         self.processes.close()
@@ -108,7 +131,7 @@ def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
         raise InfraError(f"{problem.task.id}: the reference fails in its child process: {refused}") from None
     outputs = [t.clone() for t in side.outputs(frame)]
     if draw.inputs.numel():
-        side.child.inputs.block.fill_(0xA5)
+        side.slot().fill_(0xA5)
         problem.aliases = any(not torch.equal(a, b) for a, b in zip(outputs, side.outputs(frame), strict=True))
     side.settle()
 
@@ -143,13 +166,19 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
     task = Task(**request["task"])
     match request["do"]:
         case "judge":
-            return {"verdict": oracle.judge(task, request["program"], timed=request["timed"]).to_json()}
+            slowed_us = request.get("slowed_us", 0.0)
+            verdict = oracle.judge(task, request["program"], timed=request["timed"], slowed_us=slowed_us)
+            return {"verdict": verdict.to_json()}
+        case "remeasure":
+            return {"verdict": oracle.remeasure(task, request["program"], among=request["among"]).to_json()}
         case "pairs":
-            try:
-                pairs = oracle.process_pair(task, request["program"], request["process"], request["count"])
-            except Judged as reached:
-                raise UserError(f"{task.id}: {reached.status}: {clean(reached.message)}") from None
-            return {"pairs": {"d": pairs.d, "w": pairs.w, "reference_us": pairs.reference_us}}
+            with _must_run(task):
+                number, count, renew = request["process"], request["count"], request["renew"]
+                pairs = oracle.process_pair(task, request["program"], number, count, renew=renew)
+            return {"pairs": {"d": pairs.d, "reference_us": pairs.call_us(True)}}
+        case "naive":
+            with _must_run(task):
+                return {"speedups": oracle.naive.speedups(oracle.problem(task), request["programs"])}
         case _:
             problem = oracle.problem(task)
             return {
@@ -162,6 +191,15 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
                     "weights": len(problem.config["weights"]),
                 }
             }
+
+
+@contextlib.contextmanager
+def _must_run(task: Task) -> Generator[None]:
+    """For programs of our own: a failure is the caller's mistake. Raises UserError."""
+    try:
+        yield
+    except Judged as reached:
+        raise UserError(f"{task.id}: {reached.status}: {clean(reached.message)}") from None
 
 
 if __name__ == "__main__":

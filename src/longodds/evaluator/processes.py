@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from longodds.evaluator import sandbox, stats
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, Zygote, remove_tree
 from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
+from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.timing import Refused, Side
 
@@ -41,20 +42,36 @@ class Processes:
             Zygote(core, self.layers, hide, settings.memory_limit(), self.root) for _ in range(stats.PROCESS_PAIRS + 1)
         ]
         self.zygotes[0].start()
-        self.references: dict[str, Side] = {}
 
     def _zygote(self, number: int) -> Zygote:
         zygote = self.zygotes[number]
         if zygote.forks >= _FORKS_PER_ZYGOTE or (zygote.process is not None and zygote.process.poll() is not None):
-            zygote.close()
-            self.zygotes[number] = zygote = replace(zygote, forks=0, process=None, control=None, ready=False)
+            return self._replace(number)
         return zygote
+
+    def renew(self, numbers: Iterable[int]) -> None:
+        """Replace these fork servers, where they have forked, by new ones: all start at once."""
+        for number in numbers:
+            if self.zygotes[number].forks:
+                self._replace(number).start()
+
+    def unpinned(self) -> int:
+        """Number of a fork server whose children run on any core: for timing as others do it."""
+        if len(self.zygotes) == stats.PROCESS_PAIRS + 1:
+            self.zygotes.append(replace(self.zygotes[0], core=None, forks=0, process=None, control=None, ready=False))
+        return len(self.zygotes) - 1
+
+    def _replace(self, number: int) -> Zygote:
+        zygote = self.zygotes[number]
+        zygote.close()
+        self.zygotes[number] = replace(zygote, forks=0, process=None, control=None, ready=False)
+        return self.zygotes[number]
 
     @contextlib.contextmanager
     def child(self, problem: Problem, program: str, entry: str, number: int) -> Generator[Child]:
         """A child of fork server `number` that loads `program`; ended in the end."""
-        config = problem.child_config(entry, self.rng.getrandbits(31))
-        child = self._zygote(number).spawn(program, config, problem.state, problem.input_bytes)
+        config = problem.child_config(entry, self.rng.getrandbits(31)) | {"stride": stride(problem)}
+        child = self._zygote(number).spawn(program, config, problem.state, slots(problem) * stride(problem))
         try:
             yield child
         finally:
@@ -76,33 +93,18 @@ class Processes:
         if frame.kind is not Kind.READY:
             raise Refused(frame)
 
-    def reference(self, problem: Problem) -> Side:
-        """The trusted child of a task on the first zygote, kept while the task is being worked on."""
-        side = self.references.get(problem.task.digest)
-        if side is None:
-            self.forget_references()
-            side = self.trusted(problem, 0)
-            self.references[problem.task.digest] = side
-        return side
-
-    def trusted(self, problem: Problem, number: int) -> Side:
-        """A fresh reference process, of fork server `number`. Raises InfraError if it fails."""
-        config = problem.child_config("Model", self.rng.getrandbits(31))
-        child = self._zygote(number).spawn(problem.task.reference, config, problem.state, problem.input_bytes)
-        try:
-            self.ready(child)
-        except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
-            child.close()
-            raise InfraError(f"{problem.task.id}: the reference does not run in its child process: {error}") from None
-        return Side(child, problem, trusted=True)
-
-    def forget_references(self) -> None:
-        for side in self.references.values():
-            side.child.close()
-        self.references.clear()
+    @contextlib.contextmanager
+    def reference(self, problem: Problem, number: int) -> Generator[Side]:
+        """A fresh reference process, of fork server `number`; ended in the end. Raises InfraError if it fails."""
+        with self.child(problem, problem.task.reference, "Model", number) as child:
+            try:
+                self.ready(child)
+            except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
+                what = f"{problem.task.id}: the reference does not run in its child process"
+                raise InfraError(f"{what}: {error}") from None
+            yield Side(child, problem, trusted=True)
 
     def close(self) -> None:
-        self.forget_references()
         for zygote in self.zygotes:
             zygote.close()
         remove_tree(self.root)

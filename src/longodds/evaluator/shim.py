@@ -67,23 +67,28 @@ class Server:
         self.channel, self.config = channel, config
         self.inputs, self.state = inputs, state
         self.model: torch.nn.Module | None = None
-        self.kept: Any = None
-        self.plain: list[torch.Tensor] | None = None
+        self.kept: list[Any] = []
+        self.plain: dict[int, list[torch.Tensor]] = {}
         # Bound now: what a program rebinds later in these modules can't change the shim's own calls.
         self.clock, self.send, self.receive = time.perf_counter_ns, channel.send, channel.recv
         self.mismatch, self.read, self.values = tree.mismatch, tree.read, tree.values
 
-    def arguments(self) -> list[Any]:
-        """The inputs, new tensor objects for every call over the same memory.
+    def arguments(self, slot: int) -> list[Any]:
+        """The inputs in a slot of the ring, new tensor objects for every call over the same memory.
 
         What a call costs beside the program is kept small: a hostile program that replaces this code could save it.
         """
-        if self.plain is None:
-            read = self.read(self.config["inputs"], self.inputs)
-            self.plain = read if all(type(x) is torch.Tensor for x in read) else []
-        if self.plain:
-            return [x.detach() for x in self.plain]
-        return self.read(self.config["inputs"], self.inputs)
+        plain = self.plain.get(slot)
+        if plain is None:
+            read = self.read(self.config["inputs"], self._slot(slot))
+            plain = self.plain[slot] = read if all(type(x) is torch.Tensor for x in read) else []
+        if plain:
+            return [x.detach() for x in plain]
+        return self.read(self.config["inputs"], self._slot(slot))
+
+    def _slot(self, slot: int) -> torch.Tensor:
+        start = slot * self.config["stride"]
+        return self.inputs[start : start + self.config["stride"]]
 
     def prepare(self) -> None:
         module = _load(Path(self.config["program"]), self.config["entry"])
@@ -96,24 +101,34 @@ class Server:
             hint = "name them as the reference does, or define load_reference(self, tensors)"
             raise Failure(Fault.WEIGHTS, f"weights cannot be matched: no place for {places}; {hint}")
 
-    def call(self, nonce: int, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
-        arguments = self.arguments()
-        self.kept = None
+    def call(self, nonce: int, count: int, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
+        """Calls on slots 0 to count - 1, all outputs kept until the next frame; the time is the sum of the calls'."""
+        slots = [self.arguments(slot) for slot in range(count)]
+        self.kept = kept = []
         model: Any = self.model
-        start = self.clock()
-        out = model(*arguments)
-        produced: list[Any] = self.values(out)
-        held = [_settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
-        elapsed = self.clock() - start
+        clock, values = self.clock, self.values
         single = layout[0] if len(layout) == 1 and spec["t"] == "tensor" else None
-        if single is not None and type(out) is torch.Tensor and out.shape == single.shape and out.dtype == single.dtype:
-            self.kept = held
-            return Frame(Kind.DONE, elapsed, words=(held[0].data_ptr(),), nonce=nonce)
-        wrong = self.mismatch(spec, out)
-        if wrong:
-            raise Failure(Fault.STRUCTURE, wrong)
-        self.kept = [_scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
-        return Frame(Kind.DONE, elapsed, words=tuple(int(t.data_ptr()) for t in self.kept), nonce=nonce)
+        words: list[int] = []
+        elapsed = 0
+        for arguments in slots:
+            start = clock()
+            out = model(*arguments)
+            produced: list[Any] = values(out)
+            held = [_settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
+            elapsed += clock() - start
+            if (
+                single is None
+                or type(out) is not torch.Tensor
+                or out.shape != single.shape
+                or out.dtype != single.dtype
+            ):
+                wrong = self.mismatch(spec, out)
+                if wrong:
+                    raise Failure(Fault.STRUCTURE, wrong)
+                held = [_scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
+            kept.append(held)
+            words += [t.data_ptr() for t in held]
+        return Frame(Kind.DONE, elapsed, words=tuple(words), nonce=nonce)
 
     def serve(self) -> None:
         spec = self.config["outputs"]
@@ -125,7 +140,8 @@ class Server:
             frame = frames.decode(data)
             if frame.kind is not Kind.CALL:
                 return
-            self.send(frames.encode(self.guard(lambda nonce=frame.nonce: self.call(nonce, spec, layout))))
+            nonce, count = frame.nonce, frame.value
+            self.send(frames.encode(self.guard(lambda n=nonce, c=count: self.call(n, c, spec, layout))))
 
     def guard(self, action: Any) -> Frame:
         """Run program code; whatever it raises becomes an ERROR frame."""

@@ -23,6 +23,9 @@ LOOKS = (8, 16, 32, 64)
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.01, "cuda": 0.003}
+SAME = math.log(1.02)  # a gain that is not worth looking for
+PRECISE = math.log(1.03)  # half-width at which a program may be called the same
+SLACK = math.log(1.05)  # by which a claim may exceed what the outer clocks support
 FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound valid for the best of so many
 
 
@@ -65,19 +68,62 @@ def look_level(look: int, last: int, total: float = LEVEL) -> float:
     return total * shares[look] / sum(shares.values()) if look in shares else total
 
 
+def futile(d: Sequence[float]) -> bool:
+    """Whether a gain of SAME or more has become unlikely (one-sided 5 %) and the estimate is good enough to stop at.
+
+    Stopping for futility can't call anything faster, so it costs no part of the level.
+    """
+    at = median_interval(d, 0.10)
+    return at.high < SAME and at.high - at.low < 2 * PRECISE
+
+
 def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     """Half-width to add for what each of `processes` process pairs fixed (sd `spread` of the log speedup)."""
     return float(norm.isf(total / 2)) * spread / math.sqrt(max(processes, 1))
 
 
-def between_process_sd(groups: Sequence[Sequence[float]]) -> float:
-    """Spread between process pairs of one unchanged program, what repetition inside a process can't average out.
+def screened(d: Sequence[float], look: int, most: int, spread: float) -> bool | None:
+    """After `look` pairs of one process pair: True if it looks faster, False if more pairs would not help, else None.
 
-    groups: log ratios of one process pair each. Method of moments: the variance of the groups' medians less what
-    the scatter inside the groups explains (variance of a median: pi/2 s^2 / n for normal noise); 0 if nothing is left.
+    most: the last look of the schedule. spread: sd of the log speedup between process pairs.
+    """
+    at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
+    if at.low > 0:
+        return True
+    return False if at.high + widening(spread, 1) < 0 or futile(d) else None
+
+
+def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:
+    """The interval that fresh process pairs support, valid at all looks together; LEVEL is divided by `family`.
+
+    parts: log ratios of each process pair, equally many.
+    """
+    total = LEVEL / family
+    pooled = [x for part in parts for x in part]
+    return median_interval(pooled, look_level(len(parts[0]), most, total)).widened(widening(spread, len(parts), total))
+
+
+def confirmed(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> bool:
+    """Whether the claim excludes 1 and every process pair leans the same way."""
+    return all(float(np.median(part)) > 0 for part in parts) and claim(parts, most, spread, family).low > 0
+
+
+def between_process_sd(groups: Sequence[Sequence[float]]) -> float:
+    """Spread between process pairs of unchanged programs, what repetition inside a process can't average out.
+
+    groups: log ratios of one process pair each, of fork servers as fresh as possible. Method of moments: the mean
+    square of the groups' medians less what the scatter inside the groups explains (variance of a median: pi/2 s^2 / n
+    for normal noise). Never less than the standard error of that difference, sqrt(2/G) of what it subtracts: a smaller
+    spread could not have been seen, and an estimate of zero is luck.
     """
     medians = np.array([np.median(g) for g in groups])
-    inside = [
-        math.pi / 2 * (1.4826 * np.median(np.abs(g - np.median(g)))) ** 2 / len(g) for g in map(np.asarray, groups)
-    ]
-    return math.sqrt(max(0.0, float(np.mean(medians**2)) - float(np.mean(inside))))
+    inside = float(
+        np.mean(
+            [
+                math.pi / 2 * (1.4826 * np.median(np.abs(g - np.median(g)))) ** 2 / len(g)
+                for g in map(np.asarray, groups)
+            ]
+        )
+    )
+    unseen = inside * math.sqrt(2 / len(groups))
+    return math.sqrt(max(float(np.mean(medians**2)) - inside, unseen))

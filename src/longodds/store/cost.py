@@ -1,6 +1,7 @@
 """What a run cost, from its rows alone: charged to the method, and actually run.
 
-Charged: every sample and every answer, duplicates and repeated programs at the cost of the one that ran. Run: what
+Charged: every sample and every answer, duplicates and repeated programs at the cost of the one that ran, and a winner
+that is measured again once. Run: what
 the machine did, infrastructure failures included. FLOPs by the usual count of 2 P per token prompted or sampled, P
 the active parameters (Kaplan et al., arXiv:2001.08361).
 """
@@ -39,7 +40,7 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls), sampled, p, seconds)
     for row in run.verdict_rows():
         one = Cost(evaluations=1, timings=int(row.verdict.pairs > 0), device_seconds=row.verdict.seconds)
-        if row.settled:
+        if row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among):
             charged += one
         if row.duplicate_of is None:
             ran += one

@@ -7,6 +7,7 @@ from the run itself, so resuming is running again. Sampling and judging meet onl
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +133,10 @@ def _what_is_owed(
     ledger = Ledger(run, samples)
     cells = _by_cell(samples)
     unjudged = any(owed_verdicts(ledger, plan, seed, cell) for (_, seed), cell in cells.items())
+    by_task: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_task.setdefault(sample.task_id, []).append(sample)
+    unjudged = unjudged or any(ledger.winner(cells) is not None for cells in by_task.values())
     return _Owed(
         samples=missing,
         verdicts=missing or unjudged or re_evaluate,
@@ -223,8 +228,10 @@ class _Attempt:
             sampled=len(drawn),
             judged=sum(self._ledger.row(sample) is not None for sample in drawn),
         )
-        for task, seed, samples in self._sampled_cells():
-            self._settle(task, seed, samples)
+        for task, cells in itertools.groupby(self._sampled_cells(), key=lambda cell: cell[0]):
+            for _, seed, samples in cells:
+                self._settle(task, seed, samples)
+            self._remeasure(task)
         unjudged = self._retry()
         return Outcome(
             path=self._run.path,
@@ -264,6 +271,13 @@ class _Attempt:
             self._run.append_metrics(cell_metrics(task.id, seed, judged))
             self._summed.add((task.id, seed))
 
+    def _remeasure(self, task: Task) -> None:
+        """At K = n the decision on a task rests on its winner, measured again."""
+        samples = [s for (task_id, _), cell in self._cells.items() if task_id == task.id for s in cell]
+        whole = len(samples) == self._settings.k * len(self._settings.seeds)
+        if whole and self._judge is not None and task.id not in self._unusable and not self._unjudged(samples):
+            self._judge.winner(task, samples)
+
     def _retry(self) -> int:
         """Cells that the infrastructure failed get one more chance; returns how many samples still have no verdict."""
         tasks = {a.task.id: a.task for a in self._asked}
@@ -274,6 +288,7 @@ class _Attempt:
             self._progress.note(f"{count} samples got no verdict (the infrastructure failed); trying them again")
             for (task_id, seed), cell in failed.items():
                 self._settle(tasks[task_id], seed, cell)
+                self._remeasure(tasks[task_id])
         return sum(self._unjudged(cell) for cell in failed.values())
 
     def _unjudged(self, cell: Sequence[Sample]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from longodds.config import TaskSettings, read_environment, resolve
@@ -33,32 +32,32 @@ def calibrate_machine(
     n: int = 200,
     device: str = "cpu",
     max_tasks: int | None = None,
+    workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Runs, or goes on with, the control and keeps its result for later verdicts; returns the document of docs/cli.md.
 
-    n: verdicts on unchanged programs, spread over the tasks. progress: phase, done, total. Later verdicts use a
-    calibration only once it is finished. Raises UserError for an unknown suite, a device that is not here, n below 1.
+    n: verdicts on unchanged programs, spread over the tasks. workers: evaluators side by side, a core each. progress:
+    phase, done, total. Later verdicts use a calibration only once it is finished. Raises UserError for an unknown
+    suite, a device that is not here, n or workers below 1.
     """
-    from longodds.evaluator.calibrate import calibrate
+    from longodds.evaluator.calibrate import calibrate, write_document
 
+    if workers < 1:
+        raise UserError(f"--workers: must be at least 1, not {workers}")
     if n < 1:
         raise UserError(f"--n: must be at least 1, not {n}")
     tasks = choose_tasks(resolve(TaskSettings, flags={"suite": suite, "max_tasks": max_tasks}))
-    # Few tasks with many unchanged programs each: the family-wise figure needs 32 of one task.
-    count = max(1, min(len(tasks), n // 32 if n >= 64 else n))
-    tasks = tasks[:: -(-len(tasks) // count)][:count]
     final = calibration_file(device)
     work = final.with_name(f"{final.stem}-{digest_text(suite, str(n), *(t.digest for t in tasks))}.json")
-    settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)
+    settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs, workers=workers)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"{final.parent}: cannot be made: {e.strerror}; set LONGODDS_CACHE") from None
     document = calibrate(tasks, settings, n=n, path=work, progress=progress or _silent)
-    temporary = final.with_suffix(".tmp")
-    temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(final)
+    document["file"] = str(final)
+    write_document(final, document)
     return document
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from longodds.selection import to_candidates
 from longodds.store import VerdictRow
+from longodds.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +55,19 @@ class Ledger:
         rows = ((s, self.row(s)) for s in samples)
         return [replace(s, verdict=row.verdict) for s, row in rows if row is not None]
 
+    def winner(self, samples: Sequence[Sample]) -> tuple[Sample, int] | None:
+        """The sample whose program has the highest lower bound above 1, and the number of distinct programs among
+        `samples`; None where none is faster, or where the best of as many has been measured again already."""
+        judged = self.judged(samples)
+        among = len({s.program_digest for s in judged})
+        if any(s.verdict is not None and s.verdict.remeasured_among == among for s in judged):
+            return None
+        # One that ran is asked for again, not its repetition.
+        ran = [s for s in judged if (row := self.row(s)) is not None and row.duplicate_of is None]
+        faster = [(s.verdict.ci_low, s) for s in ran if s.verdict and s.verdict.correct and s.verdict.ci_low]
+        best = max(faster, key=lambda pair: pair[0], default=(0.0, None))
+        return None if best[1] is None or best[0] <= 1.0 else (best[1], among)
+
     def _index(self, sample: Sample) -> None:
         row = self._rows.get(sample.sample_id)
         if row is None:
@@ -79,6 +93,23 @@ class Judge:
         self._evaluate(task, seed, [s for s in samples if owes(self._ledger, s, timed=timed)], timed=timed)
         if self._plan.kind == "top":
             self._time_chosen(task, seed, samples)
+
+    def winner(self, task: Task, samples: Sequence[Sample]) -> None:
+        """Measures the best program of a task (all its seeds' samples) again, where one looks faster: the best of many
+        is partly luck. Its new verdict replaces the old one."""
+        found = self._ledger.winner(samples)
+        if found is None:
+            return
+        best, among = found
+        self._progress.stage(f"measuring the best program of {task.id} again")
+        verdict = self._evaluator.remeasure(task, best.program, among=among)
+        if verdict.status is Status.INFRA_ERROR:
+            self._progress.note(f"{task.id}: the best program could not be measured again: {verdict.message}")
+            return
+        same = [s for s in samples if s.program_digest == best.program_digest and s is not best]
+        rows = {s.sample_id: VerdictRow(s.sample_id, verdict, True, best.sample_id) for s in same}
+        rows[best.sample_id] = VerdictRow(best.sample_id, verdict, True)
+        self._ledger.write(rows, [best, *same])
 
     def _time_chosen(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
         """Times the chosen programs; one that proves wrong under timing makes room for the next."""

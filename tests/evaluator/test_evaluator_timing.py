@@ -1,0 +1,225 @@
+"""What timings are made of, decided by and calibrated with; real processes where a clock or a log is concerned."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longodds.evaluator import EvaluatorSettings, open_evaluator, stats
+from longodds.evaluator.bounding import Bound
+from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, calibrate
+from longodds.evaluator.calibration import Calibration
+from longodds.evaluator.controller import LocalEvaluator
+from longodds.evaluator.controls import reworded, slowed
+from longodds.evaluator.timing import Pairs, Spent
+from longodds.types import REMEASURED, Status, Task, digest_text
+
+REFERENCE = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.exp(x)
+
+def get_inputs():
+    return [torch.rand(64, 2048)]
+
+def get_init_inputs():
+    return []
+"""
+TASK = Task("test/exp", "test", REFERENCE, digest_text(REFERENCE))
+US = 1000.0
+
+
+def pairs_of(*spent: tuple[Spent, Spent], usual: float = 0.0) -> Pairs:
+    pairs = Pairs(spent=list(spent))
+    pairs.settle(usual)
+    return pairs
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+def test_waits_for_a_core_do_not_count_and_sleeping_does() -> None:
+    quiet = Spent(own=1000 * US, cpu=1100 * US, wall=1200 * US, wait=20 * US)
+    assert quiet.busy(100 * US) == pytest.approx(1000 * US, rel=0.03)
+    preempted = Spent(own=4000 * US, cpu=1100 * US, wall=4300 * US, wait=3050 * US)
+    assert preempted.busy(100 * US) == pytest.approx(1000 * US, rel=0.06)
+    woken_late = Spent(own=1000 * US, cpu=1100 * US, wall=9000 * US, wait=8000 * US)
+    assert woken_late.busy(100 * US) == pytest.approx(1000 * US, rel=0.03)
+    asleep = Spent(own=4000 * US, cpu=1100 * US, wall=4300 * US, wait=10 * US)
+    assert asleep.busy(100 * US) > 3900 * US
+
+
+def test_a_forged_timer_gains_no_more_than_the_cost_of_asking() -> None:
+    reference = Spent(own=2000 * US, cpu=2100 * US, wall=2300 * US)
+    forged = Spent(own=20 * US, cpu=2100 * US, wall=2300 * US)
+    pairs = pairs_of((reference, forged), usual=100 * US)
+    assert math.exp(pairs.d[0]) < 2000 / (2100 - 2 * 100 - 51)
+    assert pairs.outer[0] < 0  # the CPU clock gives no credit at all
+    honest = pairs_of((reference, Spent(own=1000 * US, cpu=1100 * US, wall=1300 * US)), usual=100 * US)
+    assert math.exp(honest.d[0]) == pytest.approx(2.0)
+
+
+def test_the_bound_of_batches_covers_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for count, least in ((4, 0.92), (8, 0.95)):
+        lows = [Bound(cpu=list(rng.normal(0, 0.02, count))).low() for _ in range(2000)]
+        assert np.mean(np.array(lows) < 0) > least
+    assert math.isinf(Bound(cpu=[0.1, 0.1, 0.1]).low())
+
+
+def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:
+    assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most() == pytest.approx(0.02)
+    assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most() == pytest.approx(0.1)
+
+
+# --- decisions -----------------------------------------------------------------------------------
+
+
+def decide(parts: np.ndarray, spread: float, family: int = 1) -> bool:
+    most = stats.LOOKS[-1]
+    looks = None
+    for look in stats.LOOKS:
+        looks = stats.screened(parts[0, :look].tolist(), look, most, spread)
+        if looks is not None:
+            break
+    return looks is True and any(
+        stats.confirmed(parts[1:, :look].tolist(), most, spread, family) for look in stats.LOOKS[1:]
+    )
+
+
+@pytest.mark.parametrize(("noise", "process"), [(0.005, 0.0), (0.005, 0.005), (0.03, 0.005)])
+def test_unchanged_programs_are_not_called_faster_and_gains_are_seen(noise: float, process: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def studies(gain: float, count: int) -> int:
+        shape = (count, 1 + stats.PROCESS_PAIRS, stats.LOOKS[-1])
+        d = math.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
+        return sum(decide(parts, max(process, 0.001)) for parts in d)
+
+    assert studies(0.0, 1000) <= 5
+    assert studies(0.10, 200) >= 190
+
+
+def test_the_same_is_dismissed_after_few_pairs_and_a_gain_is_not() -> None:
+    rng = np.random.default_rng(0)
+    same = [stats.screened(rng.normal(0, 0.005, 8).tolist(), 8, 64, 0.005) for _ in range(200)]
+    assert same.count(False) > 180
+    noisy = [stats.screened(rng.normal(0.1, 0.1, 8).tolist(), 8, 64, 0.005) for _ in range(500)]
+    assert noisy.count(False) < 25
+    assert not stats.futile([0.0] * 3)
+
+
+def test_a_family_divides_the_level() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.normal(0.05, 0.02, (2, 64)).tolist()
+    lows = [stats.claim(parts, 64, 0.005, m).low for m in (1, 4, 32)]
+    assert lows == sorted(lows, reverse=True)
+    assert lows[0] > lows[2]
+
+
+def test_the_spread_between_processes_is_never_zero(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for groups in ([[0.0] * 16] * 4, rng.normal(0, 0.01, (4, 16)).tolist()):
+        sd = stats.between_process_sd(groups)
+        path = tmp_path / "calibration.json"
+        path.write_text(json.dumps({"between_process_sd": sd}))
+        assert Calibration.load(path, "cpu").spread >= 0.001
+    assert min(stats.between_process_sd(rng.normal(0, 0.01, (6, 16)).tolist()) for _ in range(50)) > 0.001
+
+
+# --- the control ---------------------------------------------------------------------------------
+
+
+def tasks(count: int) -> list[Task]:
+    return [Task(f"test/t{i}", "test", REFERENCE + f"\nN = {i}\n", str(i)) for i in range(count)]
+
+
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (8, 2), (200, 92), (500, 92), (500, 12), (500, 3)])
+def test_a_plan_covers_its_verdicts_each_program_once(n: int, count: int) -> None:
+    plan = Plan.of(tasks(count), n)
+    unchanged = [(t.id, i) for t, i in plan.unchanged]
+    assert len(set(unchanged)) == len(unchanged) >= n
+    if n >= 200:
+        assert plan.k == FAMILY
+        assert len(plan.families) == min(FAMILIES, count)
+    else:
+        assert len(unchanged) < n + count
+    for workers in (1, 2, 3):
+        shares = [x for i in range(workers) for x in plan.share(i, workers).unchanged]
+        assert sorted((t.id, i) for t, i in shares) == sorted(unchanged)
+
+
+def test_rewording_changes_every_digest_and_nothing_else() -> None:
+    texts = [reworded(TASK, i) for i in range(40)]
+    assert len({digest_text(t) for t in texts}) == 40
+    assert len({ast.dump(ast.parse(t)) for t in texts}) == 40
+    assert slowed(TASK, 5).digest != TASK.digest
+
+
+def test_a_log_goes_on_after_a_torn_row_and_starts_anew_under_another_header(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = Log(path, {"n": 1})
+    assert log.get("a", lambda: {"x": 1})["x"] == 1
+    with path.open("a") as file:
+        file.write('{"key": "b", "x"')
+    again = Log(path, {"n": 1})
+    assert again.get("a", lambda: {"x": 2})["x"] == 1
+    assert again.get("b", lambda: {"x": 3})["x"] == 3
+    assert Log(path, {"n": 1}).rows.keys() == {"a", "b"}
+    assert not Log(path, {"n": 2}).rows
+
+
+# --- real processes ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[LocalEvaluator]:
+    with open_evaluator(EvaluatorSettings(max_pairs=16)) as opened:
+        yield opened
+
+
+@pytest.mark.slow
+def test_a_winner_is_measured_again_at_its_level(evaluator: LocalEvaluator) -> None:
+    verdict = evaluator.remeasure(TASK, reworded(TASK, 0), among=32)
+    assert verdict.status is Status.CORRECT, verdict.message
+    assert REMEASURED in verdict.labels
+    assert verdict.remeasured_among == 32
+    assert verdict.ci_low is not None
+    assert verdict.low_for(32) == verdict.ci_low
+
+
+@pytest.mark.slow
+def test_a_large_planted_gain_is_called_faster_by_every_clock(evaluator: LocalEvaluator) -> None:
+    plain = evaluator.evaluate(TASK, reworded(TASK, 0))
+    assert plain.reference_us is not None
+    verdict = evaluator.evaluate_slowed(TASK, reworded(TASK, 0), 2 * plain.reference_us)
+    assert verdict.ci_low is not None
+    assert verdict.clock_bound is not None
+    assert verdict.ci_low > 1, verdict
+    assert verdict.clock_bound > 1
+
+
+@pytest.mark.slow
+def test_the_control_writes_its_document_and_measures_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    settings = EvaluatorSettings(max_pairs=16)
+    document = calibrate([TASK], settings, n=2, path=path)
+    log = path.with_suffix(".log.jsonl")
+    rows = log.read_bytes()
+    assert calibrate([TASK], settings, n=2, path=path) == document == json.loads(path.read_text())
+    assert log.read_bytes() == rows
+    assert document["n"] == 2
+    assert document["between_process_sd"] > 0
+    assert {p["slowdown"] for p in document["power"]} == {0.03, 0.05, 0.1, 0.2}
+    assert document["naive"]["sequential"]["n"] == document["naive"]["together"]["n"] >= 2
+    assert document["any_of_k"]["tasks"] == 1
+    assert Calibration.load(path, "cpu").labels == ()
