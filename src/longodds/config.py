@@ -81,7 +81,11 @@ class PolicySettings(Settings):
     """Which model writes the programs."""
 
     policy: str = "embedded"
-    """`embedded` or `hf:PATH_OR_ID[+adapter=PATH]`."""
+    """`embedded`, `hf:PATH_OR_ID`, `openai:MODEL`, `tinker:BASE_MODEL`, `tinker://...`."""
+    base_url: str | None = None
+    """Address of the service behind `openai:` or `tinker:`; the default is the environment's, else the vendor's."""
+    tokenizer: str | None = None
+    """Tokenizer of a model that runs elsewhere: a directory or a hub id; the default is the model's own."""
     policy_device: str = "cpu"
     dtype: Literal["bf16", "fp32"] | None = None
     """Precision of the weights; the default is the policy's own."""
@@ -137,6 +141,7 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
 
     operational: ClassVar[frozenset[str]] = frozenset(
         {
+            "base_url",
             "kernelbench_root",  # the content of a task decides, and a run keeps to it, wherever it is read from
             "batch_size",
             "threads",
@@ -310,6 +315,7 @@ class Environment:
     cache_dir: model files and calibration. kernelbench_root: a checkout (or `hub@REVISION`), or None.
     threads: OMP_NUM_THREADS, or None. eval_mode: KERNELBENCH_EVAL_MODE. max_pairs: the cap of timed pairs that goes
     with it. keys_present: API key name -> whether it is set; never a value.
+    tinker_base_url, openai_base_url: addresses of services, or None for the usual one.
     """
 
     cache_dir: Path
@@ -317,6 +323,8 @@ class Environment:
     threads: int | None
     eval_mode: Literal["fast", "full"]
     keys_present: Mapping[str, bool]
+    tinker_base_url: str | None = None
+    openai_base_url: str | None = None
 
     @property
     def max_pairs(self) -> int:
@@ -339,6 +347,8 @@ def read_environment(environ: Mapping[str, str] | None = None, dotenv: Path | st
         threads=int(threads) if threads else None,
         eval_mode="fast" if mode == "fast" else "full",
         keys_present={name: bool(known.get(name)) for name in API_KEYS},
+        tinker_base_url=known.get("TINKER_BASE_URL") or None,
+        openai_base_url=known.get("OPENAI_BASE_URL") or None,
     )
 
 

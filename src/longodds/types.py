@@ -108,6 +108,11 @@ class Completion:
     text: decoded text of the kept tokens (up to the stop).
     top_logprobs: per token the log-probabilities (nats, temperature 1) of its k likeliest alternatives, highest first;
         None where the policy does not give them.
+    returned_logprobs: (n,) nats, what a service reported, where that was not `logprobs`: they were scored again, or
+        are missing (empty) because it cannot score. dropped_tokens: tokens sampled, and paid for, behind the end of
+        what is kept, by a service that cannot stop at the prompt's pattern.
+    A service may leave more unknown: `sampling_logprobs` is empty where it reports another distribution, and a token
+    id is -1 where it names none.
     """
 
     token_ids: tuple[int, ...]
@@ -118,6 +123,8 @@ class Completion:
     finish_reason: FinishReason
     policy_version: str
     top_logprobs: tuple[tuple[float, ...], ...] | None = None
+    returned_logprobs: tuple[float, ...] = ()
+    dropped_tokens: int = 0
 
 
 # --- verdicts --------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
 from tiny_models import save_llama
 
-from longodds.policy import OpenOptions, open_policy
+from longodds.policy import LoraOptions, OpenOptions, open_learner, open_policy
 from longodds.types import Prompt, SamplingParams
 
 if TYPE_CHECKING:
@@ -57,6 +58,35 @@ def _hf(scratch: Path) -> Generator[Backend]:
     yield Backend(open=lambda: open_policy(spec, FP32))
 
 
+@contextlib.contextmanager
+def _tinker(scratch: Path) -> Generator[Backend]:
+    from loopback_tinker import LoopbackTinker
+    from reference_model import ReferenceModel
+
+    directory = save_llama(scratch)
+    with pytest.MonkeyPatch.context() as patch, LoopbackTinker(ReferenceModel(directory), mode="tempered") as service:
+        patch.setenv("TINKER_API_KEY", service.accept)
+        options = OpenOptions(base_url=service.url, tokenizer=str(directory))
+        yield Backend(
+            open=lambda: open_policy(f"tinker:{service.name}", options),
+            learner=lambda: open_learner(f"tinker:{service.name}", options, LoraOptions(rank=4)),
+            deterministic=False,
+        )
+
+
+@contextlib.contextmanager
+def _openai(scratch: Path) -> Generator[Backend]:
+    from loopback_openai import LoopbackOpenAI
+    from reference_model import ReferenceModel
+
+    directory = save_llama(scratch)
+    with LoopbackOpenAI(ReferenceModel(directory), mode="top-p") as server:
+        options = OpenOptions(base_url=f"{server.url}/v1", tokenizer=str(directory))
+        yield Backend(open=lambda: open_policy(f"openai:{server.name}", options), deterministic=False)
+
+
 BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Backend]]] = {
     "hf": _hf,
+    "openai": _openai,
+    "tinker": _tinker,
 }

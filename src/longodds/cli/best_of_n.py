@@ -109,6 +109,7 @@ def _run(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool)
 def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
     """What a finished or stopped attempt left in its run, in one document; printed as a few lines if `show`."""
     from longodds.store import RunDir
+    from longodds.strategies import logprob_report
 
     held = RunDir.open(run)
     samples = held.samples()
@@ -127,6 +128,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "verified_faster": len(faster),
         "tasks_verified_faster": _verified(samples),
         "cost": held.cost(),
+        "logprobs": logprob_report(held, samples),
         "selection": _selection(run, samples),
         "report": None,
     }
@@ -167,9 +169,22 @@ def _sentences(d: dict[str, Any]) -> str:
     correct = d["statuses"].get("correct", 0)
     share = f" ({100 * correct / n:.0f} %)" if n else ""
     counts = ", ".join(f"{count} {name}" for name, count in d["statuses"].items())
+    told = _logprob_sentence(d["logprobs"])
     return (
         f"{d['run']}: {n} of {d['expected']} samples on {d['tasks']} tasks, {d['distinct']} distinct programs\n"
         f"{correct} correct{share}, {d['verified_faster']} verified faster than the reference, "
         f"on {d['tasks_verified_faster']} tasks\n"
-        f"verdicts: {counts or 'none'}"
+        f"verdicts: {counts or 'none'}{told}"
     )
+
+
+def _logprob_sentence(report: dict[str, Any] | None) -> str:
+    if report is None or report["mode"] == "raw":
+        return ""
+    line = f"\nlog-probabilities of the service: {report['mode']}; {report['rescored']} samples were scored again"
+    if report["without"]:
+        line += f", {report['without']} have no surprisal (the service cannot score)"
+    flips = report["flips"]
+    if flips["cells"]:
+        line += f"; by the returned ones {flips['flipped']} of {flips['cells']} surprisal choices would be others"
+    return line

@@ -13,7 +13,7 @@ from typing import Any
 from longodds.cli.console import json_stdout, make_table, print_table, write_json
 from longodds.config import read_environment
 
-_PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "triton", "numpy", "scipy")
+_PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "triton", "tinker", "httpx", "numpy", "scipy")
 
 
 def doctor(*, certify: bool = False, json: bool = False) -> int:
@@ -137,6 +137,9 @@ def _print(document: dict[str, Any]) -> None:
     ]
     for name in ("transformers", "peft", "gguf", "triton"):
         rows.append((name, document["packages"][name] or ("no (GPU only)" if name == "triton" else install)))
+    for name, extra in (("tinker", "tinker"), ("httpx", "openai")):
+        missing = f"missing: pip install 'longodds[{extra}]' (for {extra}: policies)"
+        rows.append((name, document["packages"][name] or missing))
     gpus = (torch or {}).get("gpus") or []
     rows.append(("GPU", ", ".join(f"{g['name']} ({g['memory_bytes'] / 2**30:.0f} GiB)" for g in gpus) or "none"))
     rows.append(("nvcc", document["nvcc"] or "no (needed for inline CUDA only)"))

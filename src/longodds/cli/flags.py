@@ -40,6 +40,8 @@ class TaskFlags:
 @dataclass(frozen=True, kw_only=True)
 class PolicyFlags:
     policy: Annotated[str | None, helped("policy")] = None
+    base_url: Annotated[str | None, helped("base_url")] = None
+    tokenizer: Annotated[str | None, helped("tokenizer")] = None
     policy_device: Annotated[str | None, helped("policy_device", text="Where a local model runs.")] = None
     dtype: Annotated[Literal["bf16", "fp32"] | None, helped("dtype")] = None
     style: Annotated[str | None, helped("style")] = None

@@ -28,6 +28,8 @@ class OpenOptions:
     device: `cpu`, `cuda` or `cuda:N`, or `auto`: spread over all GPUs and the CPU by accelerate.
     cache_dir: of model files; None: the configured one. threads: CPU threads of torch, process-wide; None
     chooses by the machine's load. batch_bytes: memory that a batch of rows may take beside the model; None: a default.
+    base_url: address of the service behind `openai:` or `tinker:`; None: the environment's, else the vendor's.
+    tokenizer: directory or hub id of a remote model's tokenizer; None: the model's own.
     """
 
     dtype: str | None = None
@@ -35,6 +37,8 @@ class OpenOptions:
     cache_dir: Path | None = None
     threads: int | None = None
     batch_bytes: int | None = None
+    base_url: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,36 @@ def _open_local(spec: PolicySpec, name: str, options: OpenOptions) -> Policy:
     return open_local_policy(spec, name, options)
 
 
+def _open_tinker(spec: PolicySpec, name: str, options: OpenOptions) -> Policy:
+    from longodds.policy.tinker_policy import open_tinker_policy
+
+    return open_tinker_policy(spec, name, options)
+
+
+def _open_openai(spec: PolicySpec, name: str, options: OpenOptions) -> Policy:
+    from longodds.policy.openai_policy import open_openai_policy
+
+    return open_openai_policy(spec, name, options)
+
+
+def _learn_tinker(spec: PolicySpec, name: str, options: OpenOptions, lora: LoraOptions) -> Learner:
+    from longodds.policy.tinker_learner import open_tinker_learner
+
+    return open_tinker_learner(spec, name, options, lora)
+
+
 # What opens each kind of policy; `name` is the spec as the user wrote it.
 _POLICIES: Mapping[str, Callable[[PolicySpec, str, OpenOptions], Policy]] = {
     "embedded": _open_local,
     "hf": _open_local,
+    "openai": _open_openai,
+    "tinker": _open_tinker,
 }
 
 # What opens each kind of learner.
-_LEARNERS: Mapping[str, Callable[[PolicySpec, str, OpenOptions, LoraOptions], Learner]] = {}
+_LEARNERS: Mapping[str, Callable[[PolicySpec, str, OpenOptions, LoraOptions], Learner]] = {
+    "tinker": _learn_tinker,
+}
 
 
 def open_policy(spec: str, options: OpenOptions | None = None) -> Policy:

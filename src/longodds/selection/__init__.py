@@ -2,6 +2,7 @@
 
 from longodds.selection.candidates import Unit, candidate_key, judged, surprisal_of, to_candidates
 from longodds.selection.certainty import certainty_of
+from longodds.selection.flips import selection_flips
 from longodds.selection.selectors import (
     NEEDS_LOGPROBS,
     NEEDS_TOP_LOGPROBS,
@@ -24,6 +25,7 @@ __all__ = [
     "get_selector",
     "judged",
     "select_all",
+    "selection_flips",
     "surprisal_of",
     "to_candidates",
 ]

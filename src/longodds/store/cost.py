@@ -1,9 +1,8 @@
 """What a run cost, from its rows alone: charged to the method, and actually run.
 
 Charged: every sample and every answer, duplicates and repeated programs at the cost of the one that ran, and a winner
-that is measured again once. Run: what
-the machine did, infrastructure failures included. FLOPs by the usual count of 2 P per token prompted or sampled, P
-the active parameters (Kaplan et al., arXiv:2001.08361).
+that is measured again once. Run: what the machine did, infrastructure failures included. FLOPs by the usual count of
+2 P per token prompted, sampled or scored, P the active parameters (Kaplan et al., arXiv:2001.08361).
 """
 
 from __future__ import annotations
@@ -29,15 +28,18 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     prompt_tokens = {task_id: len(r.prompt_token_ids) for task_id, r in run.records().items()}
     cells: set[tuple[str, int, int]] = set()
     calls: set[tuple[str, int, int, int]] = set()
-    sampled, seconds = 0, 0.0
+    sampled, scored, reread, seconds = 0, 0, 0, 0.0
     for row in run.sample_rows():
         cell = (row["task_id"], row["seed"], row["step"])
         cells.add(cell)
         calls.add((*cell, row.get("batch", 0)))
-        sampled += len(row["token_ids"])
+        sampled += len(row["token_ids"]) + row.get("dropped_tokens", 0)
+        if row.get("returned_logprobs") and row["logprobs"]:  # a service's were scored again, each with its prompt
+            scored += len(row["token_ids"])
+            reread += prompt_tokens.get(row["task_id"], 0)
         seconds += row.get("seconds", 0.0)
-    charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, p, seconds)
-    ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls), sampled, p, seconds)
+    charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, scored, p, seconds)
+    ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls) + reread, sampled, scored, p, seconds)
     for row in run.verdict_rows():
         one = Cost(evaluations=1, timings=int(row.verdict.pairs > 0), device_seconds=row.verdict.seconds)
         if row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among):
@@ -47,9 +49,9 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     return {"charged": charged, "run": ran}
 
 
-def _sampling(prompt: int, sampled: int, parameters: int, seconds: float) -> Cost:
-    flops = 2.0 * parameters * (prompt + sampled)
-    return Cost(prompt_tokens=prompt, sampled_tokens=sampled, flops=flops, device_seconds=seconds)
+def _sampling(prompt: int, sampled: int, scored: int, parameters: int, seconds: float) -> Cost:
+    flops = 2.0 * parameters * (prompt + sampled + scored)
+    return Cost(prompt_tokens=prompt, sampled_tokens=sampled, scored_tokens=scored, flops=flops, device_seconds=seconds)
 
 
 def money(cost: Cost, prices: Mapping[str, float]) -> float:

@@ -74,6 +74,10 @@ def _prompt_from_row(row: Mapping[str, Any]) -> Prompt:
 def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
     """more: further columns. Raises InfraError when a log-probability is not finite: it could not be learned from."""
     c = sample.completion
+    if c.returned_logprobs:
+        more["returned_logprobs"] = _nats(c.returned_logprobs, sample)
+    if c.dropped_tokens:
+        more["dropped_tokens"] = c.dropped_tokens
     return {
         "sample_id": sample.sample_id,
         "task_id": sample.task_id,
@@ -112,6 +116,8 @@ def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> S
             finish_reason=row["finish_reason"],
             policy_version=row["policy_version"],
             top_logprobs=None if (top := row.get("top_logprobs")) is None else tuple(tuple(t) for t in top),
+            returned_logprobs=tuple(row.get("returned_logprobs") or ()),
+            dropped_tokens=row.get("dropped_tokens", 0),
         ),
         program=row["program"],
         program_digest=row["program_digest"],

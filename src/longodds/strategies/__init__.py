@@ -5,6 +5,7 @@ from __future__ import annotations
 from longodds.strategies.best_of_n import Outcome, best_of_n
 from longodds.strategies.estimate import Estimate, estimate
 from longodds.strategies.evaluate import Certified, certify_evaluator, evaluate_program
+from longodds.strategies.logprobs import logprob_report
 from longodds.strategies.opening import isolation_layers, open_settings_evaluator, open_settings_policy
 from longodds.strategies.planning import TimePlan, choose_tasks, parse_time
 from longodds.strategies.progress import Progress, Silent
@@ -22,6 +23,7 @@ __all__ = [
     "estimate",
     "evaluate_program",
     "isolation_layers",
+    "logprob_report",
     "open_settings_evaluator",
     "open_settings_policy",
     "parse_time",

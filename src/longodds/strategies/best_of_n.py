@@ -17,7 +17,7 @@ from longodds.errors import UserError
 from longodds.selection import surprisal_of
 from longodds.store import RunDir, cost_document, derive_cost, money, sample_id
 from longodds.strategies.judging import Judge, Ledger, owed_verdicts
-from longodds.strategies.opening import open_settings_evaluator, open_settings_policy
+from longodds.strategies.opening import open_settings_evaluator, open_settings_policy, prepare_policy
 from longodds.strategies.planning import TimePlan, choose_tasks, parse_time
 from longodds.strategies.progress import Progress, Silent
 from longodds.strategies.provenance import describe_attempt
@@ -88,6 +88,9 @@ def best_of_n(
             progress.stage("loading the policy")
             policy = open_settings_policy(settings)
             stack.callback(policy.close)
+        if policy is not None and owed.samples:
+            for note in prepare_policy(policy, _params(settings)):
+                progress.note(note)
         isolation = None
         if evaluator is None and owed.verdicts:
             progress.stage("starting the evaluator")
@@ -160,6 +163,10 @@ def _refuse_mixture(
         )
 
 
+def _params(s: BestOfNSettings) -> SamplingParams:
+    return SamplingParams(temperature=s.temperature, max_tokens=s.max_tokens, top_p=s.top_p)
+
+
 def _indices(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
     return [i for i in range(k) if sample_id(task, seed=seed, strategy=STRATEGY, step=STEP, index=i) not in have]
 
@@ -210,7 +217,7 @@ class _Attempt:
         return Sampler(
             self._run,
             policy,
-            SamplingParams(temperature=s.temperature, max_tokens=s.max_tokens, top_p=s.top_p),
+            _params(s),
             strategy=STRATEGY,
             style=s.style,
             batch_size=s.batch_size,

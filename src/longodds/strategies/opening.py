@@ -10,7 +10,7 @@ from longodds.errors import UserError
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings, EvaluationSettings
     from longodds.evaluator.controller import LocalEvaluator
-    from longodds.types import Policy
+    from longodds.types import Policy, SamplingParams
 
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
@@ -25,8 +25,21 @@ def open_settings_policy(settings: BestOfNSettings, environment: Environment | N
             device=settings.policy_device,
             cache_dir=env.cache_dir,
             threads=settings.threads or env.threads,
+            base_url=settings.base_url,
+            tokenizer=settings.tokenizer,
         ),
     )
+
+
+def prepare_policy(policy: Policy, params: SamplingParams) -> tuple[str, ...]:
+    """What a run needs to know of its policy before it begins; returns what its reader should know, one line each.
+
+    A service is asked a few tokens to find out what its log-probabilities mean. Raises UserError for one that has none.
+    """
+    prepare = getattr(policy, "prepare", None)
+    if prepare is not None:
+        prepare(params)
+    return tuple(getattr(policy, "notes", ()))
 
 
 def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -> LocalEvaluator:

@@ -13,7 +13,7 @@ from longodds.tasks.revision import git_revision
 if TYPE_CHECKING:
     from longodds.types import Evaluator, Policy
 
-_PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy")
+_PACKAGES = ("torch", "transformers", "peft", "safetensors", "tinker", "httpx", "numpy", "scipy")
 
 
 def describe_attempt(
@@ -30,7 +30,13 @@ def describe_attempt(
         "device_name": device_name(),
     }
     if policy is not None:
-        attempt["policy"] = {"name": policy.name, "version": policy.version, "parameters": policy.parameters}
+        described: dict[str, Any] = getattr(policy, "described", dict)()
+        attempt["policy"] = {
+            "name": policy.name,
+            "version": policy.version,
+            "parameters": policy.parameters,
+            **described,
+        }
     if evaluator is not None:
         attempt["evaluator"] = evaluator.digest
     if isolation is not None:
