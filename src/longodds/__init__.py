@@ -28,6 +28,8 @@ _EXPORTS = {
     "InfraError": ("longodds.errors", "InfraError"),
     "compare": ("longodds.strategies.comparing", "compare"),
     "best_of_n": ("longodds.strategies", "best_of_n"),
+    "export_samples": ("longodds.store", "export_samples"),
+    "import_samples": ("longodds.store", "import_samples"),
     "evaluate": ("longodds.strategies", "evaluate_program"),
     "load_suite": ("longodds.tasks", "load_suite"),
     "probe": ("longodds.strategies.probing", "probe"),

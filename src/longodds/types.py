@@ -111,6 +111,8 @@ class Completion:
     returned_logprobs: (n,) nats, what a service reported, where that was not `logprobs`: they were scored again, or
         are missing (empty) because it cannot score. dropped_tokens: tokens sampled, and paid for, behind the end of
         what is kept, by a service that cannot stop at the prompt's pattern.
+    mean_logprob: nats per token of the score span, for imported samples of which nothing finer is known; their
+        `logprobs` are empty.
     A service may leave more unknown: `sampling_logprobs` is empty where it reports another distribution, and a token
     id is -1 where it names none.
     """
@@ -125,6 +127,7 @@ class Completion:
     top_logprobs: tuple[tuple[float, ...], ...] | None = None
     returned_logprobs: tuple[float, ...] = ()
     dropped_tokens: int = 0
+    mean_logprob: float | None = None
 
 
 # --- verdicts --------------------------------------------------------------------------------
@@ -219,7 +222,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One candidate: who wrote it, with what probability, and what became of it."""
+    """One candidate: who wrote it, with what probability, and what became of it.
+
+    metadata: further columns of an imported sample; they decide nothing.
+    """
 
     sample_id: str
     task_id: str
@@ -231,6 +237,7 @@ class Sample:
     program: str
     program_digest: str
     verdict: Verdict | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,16 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Write one self-contained page about finished runs.",
         "longodds report runs/a --out report.html\nlongodds report runs/a runs/b --out both.html --figures figures",
     ),
+    "import": (
+        "transfer:import_",
+        "Make a run of samples from elsewhere, for select, report, compare and inspect.",
+        "longodds import samples.jsonl runs/mine\nlongodds import samples.parquet runs/mine --json",
+    ),
+    "export": (
+        "transfer:export",
+        "Write the samples of a run as one table, Parquet or JSON lines.",
+        "longodds export runs/a --to samples.parquet\nlongodds export runs/a --to samples.jsonl",
+    ),
 }
 _GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
     "tasks": (

@@ -13,7 +13,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -113,6 +113,14 @@ def json_stdout(wanted: bool) -> Iterator[TextIO]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def counted(what: str) -> Iterator[Callable[[int], None]]:
+    """A line on stderr that says how many of `what` are done, where stderr is a terminal."""
+    console = stderr_console()
+    with console.status(f"{what} ...") as status:
+        yield lambda n: status.update(f"{what} ... {n:,}")
 
 
 def write_json(out: TextIO, document: Any) -> None:

@@ -27,6 +27,8 @@ def surprisal_of(completion: Completion) -> tuple[float, float, int]:
     start, end = completion.score_span
     span = completion.logprobs[start:end]
     length = max(end - start, 0)
+    if not span and completion.mean_logprob is not None:
+        return -completion.mean_logprob, -completion.mean_logprob * length, length
     if not span or len(span) != length:
         return math.nan, math.nan, length
     total = -math.fsum(span)

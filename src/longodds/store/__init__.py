@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from longodds.store.cost import cost_document, derive_cost, money
+from longodds.store.exporting import Exported, export_samples
+from longodds.store.importing import Imported, import_samples
 from longodds.store.jsonl import JsonlWriter, read_records
 from longodds.store.rows import TaskRecord, VerdictRow, sample_id
 from longodds.store.rundir import RunDir
 
 __all__ = [
+    "Exported",
+    "Imported",
     "JsonlWriter",
     "RunDir",
     "TaskRecord",
     "VerdictRow",
     "cost_document",
     "derive_cost",
+    "export_samples",
+    "import_samples",
     "money",
     "read_records",
     "sample_id",

@@ -33,7 +33,8 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
         cell = (row["task_id"], row["seed"], row["step"])
         cells.add(cell)
         calls.add((*cell, row.get("batch", 0)))
-        sampled += len(row["token_ids"]) + row.get("dropped_tokens", 0)
+        own = len(row["token_ids"]) or row["score_span"][1]  # of imported samples only their number is known
+        sampled += own + row.get("dropped_tokens", 0)
         if row.get("returned_logprobs") and row["logprobs"]:  # a service's were scored again, each with its prompt
             scored += len(row["token_ids"])
             reread += prompt_tokens.get(row["task_id"], 0)

@@ -78,6 +78,10 @@ def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
         more["returned_logprobs"] = _nats(c.returned_logprobs, sample)
     if c.dropped_tokens:
         more["dropped_tokens"] = c.dropped_tokens
+    if c.mean_logprob is not None:
+        more["mean_logprob"] = c.mean_logprob
+    if sample.metadata:
+        more["metadata"] = dict(sample.metadata)
     return {
         "sample_id": sample.sample_id,
         "task_id": sample.task_id,
@@ -118,10 +122,12 @@ def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> S
             top_logprobs=None if (top := row.get("top_logprobs")) is None else tuple(tuple(t) for t in top),
             returned_logprobs=tuple(row.get("returned_logprobs") or ()),
             dropped_tokens=row.get("dropped_tokens", 0),
+            mean_logprob=row.get("mean_logprob"),
         ),
         program=row["program"],
         program_digest=row["program_digest"],
         verdict=verdict,
+        metadata=row.get("metadata") or {},
     )
 
 

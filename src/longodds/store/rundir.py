@@ -183,6 +183,11 @@ class RunDir:
         """Verdicts that belong together (a program and its duplicates), in one write."""
         self._append(VERDICTS, [verdict_to_row(r) for r in rows])
 
+    def append_rows(self, samples: Sequence[Mapping[str, Any]], verdicts: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of samples.jsonl, then of verdicts.jsonl, made and checked already (an import): one write each."""
+        self._append(SAMPLES, samples)
+        self._append(VERDICTS, verdicts)
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         self._append(METRICS, [row])
 
@@ -271,6 +276,9 @@ class RunDir:
 
     def sampled_ids(self) -> set[str]:
         return {str(row.get("sample_id")) for row in self._rows(SAMPLES, dict)}
+
+    def judged_ids(self) -> set[str]:
+        return {str(row.get("sample_id")) for row in self._rows(VERDICTS, dict)}
 
     def owed_indices(self, task: Task, *, seed: int, strategy: str, step: int, k: int, have: set[str]) -> list[int]:
         """Indices below k that are not among the sample ids `have` (see `sampled_ids`)."""

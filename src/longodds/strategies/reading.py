@@ -73,6 +73,7 @@ def _add(
         finish_reason=row["finish_reason"],
         policy_version=row["policy_version"],
         top_logprobs=None if top is None else tuple(tuple(x) for x in top),
+        mean_logprob=row.get("mean_logprob"),
     )
     builder.add(
         task_id=row["task_id"],

@@ -1,0 +1,360 @@
+"""Samples of other origin, read from JSON lines or Parquet: one row a sample, checked field by field.
+
+Fields: `task_id`, `correct`, `speedup` (of correct ones), `logprobs` or `mean_logprob` with `n_tokens`; optional
+`program`, `program_digest`, `seed`, `ci_low`, `ci_high`, `status`, `timed`. Anything else is metadata.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from longodds.errors import UserError
+from longodds.types import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FIELDS = (
+    "task_id",
+    "correct",
+    "speedup",
+    "logprobs",
+    "mean_logprob",
+    "n_tokens",
+    "program",
+    "program_digest",
+    "seed",
+    "ci_low",
+    "ci_high",
+    "status",
+    "timed",
+)
+_KNOWN = frozenset(FIELDS)
+_STATUSES = {s.value: s for s in Status if s is not Status.INFRA_ERROR}
+_PARQUET_BATCH = 4096
+ROUNDING = 1e-3  # what half precision may put a log-probability above 0
+INT64 = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSample:
+    """One checked row. logprobs in nats over the tokens of the program, or None where only their mean is known."""
+
+    task_id: str
+    seed: int
+    status: Status
+    timed: bool
+    speedup: float | None
+    ci_low: float | None
+    ci_high: float | None
+    logprobs: list[float] | None
+    mean_logprob: float | None
+    n_tokens: int
+    program: str | None
+    program_digest: str | None
+    metadata: dict[str, Any]
+
+
+class _FieldError(Exception):
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(f"field '{field}': {text}")
+
+
+def read_foreign(path: Path) -> Iterator[ForeignSample]:
+    """The rows of a file, checked one by one as they are read.
+
+    Parquet where the file begins as Parquet does, JSON lines otherwise. Raises UserError, `FILE:LINE: field 'NAME':
+    ...` (the row's number in Parquet), at the first row that can't be used, and for a file without rows.
+    """
+    rows = _parquet_rows(path) if _is_parquet(path) else _json_rows(path)
+    empty = True
+    for number, row in rows:
+        empty = False
+        try:
+            yield check_row(row)
+        except _FieldError as e:
+            raise UserError(f"{path}:{number}: {e}") from None
+    if empty:
+        raise UserError(f"{path}: holds no samples; one row a sample is expected")
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory; FILE is JSON lines or Parquet") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read: {e.strerror}") from None
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if text.strip():
+                yield number, _json_row(text, path, number)
+
+
+def _json_row(line: bytes, path: Path, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+        odd = isinstance(row, dict) and line.count(b'":') != len(row) and _may_repeat(line, row)
+    except (ValueError, RecursionError):
+        row, odd = None, True
+    if odd:  # json itself is silent about a key given twice, and does not say what is wrong with the bytes
+        row = _lenient(line, path, number)
+    if not isinstance(row, dict):
+        hint = "; write one object a line" if isinstance(row, list) else ""
+        raise UserError(f"{path}:{number}: must be a JSON object, one a sample, not {_kind(row)}{hint}")
+    return row
+
+
+def _may_repeat(line: bytes, row: Mapping[str, Any]) -> bool:
+    return any(line.count(b'"%b"' % key.encode()) != 1 for key in row)
+
+
+def _lenient(line: bytes, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"), object_pairs_hook=_without_repeats)
+    except UnicodeDecodeError as e:
+        raise UserError(f"{path}:{number}: not UTF-8 (byte {e.start + 1} of the line)") from None
+    except _FieldError as e:
+        raise UserError(f"{path}:{number}: {e}") from None
+    except RecursionError:
+        raise UserError(f"{path}:{number}: nested too deeply") from None
+    except ValueError as e:
+        raise UserError(f"{path}:{number}: not JSON: {_short(str(e), 80)}; one object a line is expected") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _FieldError(_short(next(n for n in names if names.count(n) > 1)), "is given twice")
+    return row
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'longodds[parquet]', or give JSON lines") from None
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if len(set(names)) < len(names):
+                twice = next(n for n in names if names.count(n) > 1)
+                raise UserError(f"{path}: field '{_short(twice)}': is given twice")
+            for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
+                columns = [_column(batch.column(i)) for i in range(batch.num_columns)]
+                for values in zip(*columns, strict=True):
+                    number += 1
+                    yield number, dict(zip(names, values, strict=True))
+    except (pa.ArrowException, OSError) as e:
+        raise UserError(f"{path}: not a readable Parquet file: {_short(str(e), 120)}") from None
+
+
+def _column(array: Any) -> list[Any]:
+    """The values of an Arrow array as Python's; lists of numbers by way of NumPy, tens of times faster."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return array.to_pylist()
+    inner = kind.value_type
+    flat = array.flatten()
+    if flat.null_count or not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
+        return array.to_pylist()
+    values, out, at = flat.to_numpy(zero_copy_only=False).tolist(), [], 0
+    for length in pc.list_value_length(array).to_pylist():
+        out.append(None if length is None else values[at : at + length])
+        at += length or 0
+    return out
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def check_row(row: Mapping[str, Any]) -> ForeignSample:
+    """One row with the types it should have; null is the same as absent. Raises for the first field that is wrong."""
+    task_id = _text(row, "task_id")
+    if task_id is None:
+        raise _missing(row, "task_id", "a string that names the task")
+    if not task_id.strip():
+        raise _FieldError("task_id", "is empty")
+    correct = _correct(row)
+    status = _STATUSES.get(s) if isinstance(s := row.get("status"), str) else None
+    own_status = status is not None and (status is Status.CORRECT) == correct
+    timed = row.get("timed") is not False
+    speedup, ci_low, ci_high = _timing(row, timed) if correct else (None, None, None)
+    logprobs, mean, n_tokens = _likelihood(row, correct)
+    digest = _text(row, "program_digest")
+    metadata = {k: plain_json(v) for k, v in row.items() if k not in _KNOWN and v is not None}
+    if not own_status and row.get("status") is not None:
+        metadata["status"] = plain_json(row["status"])
+    if not isinstance(row.get("timed", True), bool):
+        metadata["timed"] = plain_json(row["timed"])
+    return ForeignSample(
+        task_id=task_id,
+        seed=_whole(row, "seed", 0, -INT64),
+        status=status if own_status and status is not None else Status.CORRECT if correct else Status.INCORRECT,
+        timed=timed,
+        speedup=speedup,
+        ci_low=ci_low,
+        ci_high=ci_high,
+        logprobs=logprobs,
+        mean_logprob=mean,
+        n_tokens=n_tokens,
+        program=_text(row, "program"),
+        program_digest=digest or None,
+        metadata=metadata,
+    )
+
+
+def _correct(row: Mapping[str, Any]) -> bool:
+    value = row.get("correct")
+    if isinstance(value, bool):
+        return value
+    if value is None:
+        raise _missing(row, "correct", "true or false")
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return value == 1
+    raise _FieldError("correct", f"must be true or false (or 1 or 0), not {_show(value)}")
+
+
+def _timing(row: Mapping[str, Any], timed: bool) -> tuple[float | None, float | None, float | None]:
+    speedup = _number(row, "speedup")
+    if speedup is None:
+        if timed:
+            raise _missing(row, "speedup", "a correct sample needs one, time of the reference / time of the program")
+        return None, None, None
+    if speedup <= 0:
+        raise _FieldError("speedup", f"must be above 0, not {speedup:g}: time of the reference / time of the program")
+    low, high = (_number(row, name) for name in ("ci_low", "ci_high"))
+    if low is not None and high is not None and low > high:
+        raise _FieldError("ci_low", f"must be at most ci_high, and {low:g} is above {high:g}")
+    return speedup, low, high
+
+
+def _likelihood(row: Mapping[str, Any], correct: bool) -> tuple[list[float] | None, float | None, int]:
+    values = row.get("logprobs")
+    if values is not None:
+        logprobs = _logprobs(values)
+        if correct and not logprobs:
+            raise _FieldError("logprobs", "is empty; a correct sample needs at least one token")
+        return logprobs, None, len(logprobs)
+    mean = _number(row, "mean_logprob")
+    if mean is None:
+        raise _missing(row, "logprobs", "a list of floats in nats, or give 'mean_logprob' with 'n_tokens'")
+    if mean > ROUNDING:
+        raise _FieldError("mean_logprob", f"must be at most 0, not {mean:g}: a log-probability, in nats")
+    return None, mean, _whole(row, "n_tokens", None, 1)
+
+
+def _logprobs(values: Any) -> list[float]:
+    if not isinstance(values, list):
+        raise _FieldError("logprobs", f"must be a list of numbers, not {_show(values)}")
+    try:
+        if (
+            set(map(type, values)) <= {float}
+            and math.isfinite(math.fsum(values))
+            and max(values, default=0) <= ROUNDING
+        ):
+            return values
+    except (OverflowError, ValueError):  # infinities of both signs: named below
+        pass
+    out: list[float] = []
+    for i, value in enumerate(values):
+        number = _finite("logprobs", value, f"item {i} ")
+        if number > ROUNDING:
+            raise _FieldError("logprobs", f"item {i} must be at most 0, not {number:g}: a log-probability, in nats")
+        out.append(number)
+    return out
+
+
+def _text(row: Mapping[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _FieldError(name, f"must be a string, not {_show(value)}")
+    return value
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    return None if value is None else _finite(name, value)
+
+
+def _finite(name: str, value: Any, which: str = "") -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise _FieldError(name, f"{which}must be a number, not {_show(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _FieldError(name, f"{which}must be a finite number, not {_show(value)}")
+    return number
+
+
+def _whole(row: Mapping[str, Any], name: str, default: int | None, least: int) -> int:
+    value = row.get(name)
+    if value is None:
+        if default is None:
+            raise _missing(row, name, "a whole number")
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value % 1 != 0:
+        raise _FieldError(name, f"must be a whole number, not {_show(value)}")
+    if not least <= value < INT64:
+        raise _FieldError(name, f"must be at least {least}, not {_show(value)}" if value < least else "is too large")
+    return int(value)
+
+
+def _missing(row: Mapping[str, Any], name: str, what: str) -> _FieldError:
+    has = ", ".join(_short(k, 24) for k in list(row)[:8]) or "nothing"
+    state = "is null" if name in row else f"is missing (the row has {has}{', ...' if len(row) > 8 else ''})"
+    return _FieldError(name, f"{state}; {what}")
+
+
+def plain_json(value: Any) -> Any:
+    """A value that JSON can hold: what it can't (NaN, dates, bytes) as null or text."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return value if -INT64 <= value < INT64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): plain_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(v) for v in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return _short(json.dumps(value) if value is None or isinstance(value, (str, bool, int, float)) else repr(value))
+
+
+def _short(text: str, limit: int = 40) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,196 @@
+"""`import`: samples of other origin become a run, so that select, report, compare and inspect work on them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longodds.prompts import program_digest
+from longodds.store.cost import cost_document, derive_cost
+from longodds.store.foreign import ForeignSample, read_foreign
+from longodds.store.rows import TaskRecord, sample_id
+from longodds.store.rundir import COST, RunDir
+from longodds.types import Status, Task, Verdict, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+STRATEGY = "import"
+BATCH = 2000
+# Parsing a program takes up to a millisecond: beyond this many distinct texts they are compared as texts alone.
+MAX_PARSED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import holds. cells: pairs of task and seed; programs: distinct ones, 0 where the file has none.
+
+    as_text: programs were told apart as texts; otherwise after comments, formatting and names of locals.
+    resumed: the run was there already, complete or in part.
+    """
+
+    run: Path
+    samples: int
+    tasks: int
+    cells: int
+    correct: int
+    timed: int
+    with_intervals: int
+    programs: int
+    as_text: bool
+    metadata: tuple[str, ...]
+    resumed: bool
+
+
+def import_samples(file: Path | str, run: Path | str, *, progress: Callable[[int], None] | None = None) -> Imported:
+    """Writes the samples of `file` (JSON lines or Parquet, see `docs/cli.md`) as a new run.
+
+    The file is checked to its end before anything is written; what was interrupted is completed by the same call.
+    progress: called with the number of rows written so far. Raises UserError for a row that can't be used, naming
+    file, line and field, and for a RUN that is something else.
+    """
+    file, run = Path(file), Path(run)
+    scan = _scan(read_foreign(file))
+    config = {"strategy": STRATEGY, "file": file.name, "sha256": _sha256(file), "samples": scan.samples}
+    resumed = RunDir.check(run, config)
+    digests = _Digests(as_text=len(scan.texts) > MAX_PARSED)
+    done = replace(scan.result, run=run, as_text=digests.as_text, resumed=resumed)
+    with RunDir.create_or_resume(run, config, _manifest(file, done)) as out:
+        out.add_tasks(TaskRecord(_task(task_id)) for task_id in scan.task_ids)
+        sampled, judged = out.sampled_ids(), out.judged_ids()
+        written = 0
+        for batch in _batches(_rows(read_foreign(file), digests)):
+            out.append_rows(
+                [s for s, _ in batch if s["sample_id"] not in sampled],
+                [v for _, v in batch if v["sample_id"] not in judged],
+            )
+            written += len(batch)
+            if progress is not None:
+                progress(written)
+        out.write_json(COST, cost_document(derive_cost(out), {}))
+    return done
+
+
+@dataclass(slots=True)
+class _Scan:
+    samples: int
+    task_ids: list[str]
+    texts: set[bytes]
+    result: Imported
+
+
+def _scan(rows: Iterable[ForeignSample]) -> _Scan:
+    tasks: dict[str, None] = {}
+    cells: set[tuple[str, int]] = set()
+    texts: set[bytes] = set()
+    names: dict[str, None] = {}
+    samples = correct = timed = with_intervals = 0
+    for row in rows:
+        samples += 1
+        tasks.setdefault(row.task_id)
+        cells.add((row.task_id, row.seed))
+        correct += row.status is Status.CORRECT
+        timed += row.speedup is not None
+        with_intervals += row.ci_low is not None
+        for name in row.metadata:
+            names.setdefault(name)
+        if row.program is not None:
+            texts.add(hashlib.blake2b(row.program.encode("utf-8", "surrogatepass"), digest_size=12).digest())
+    result = Imported(
+        Path(), samples, len(tasks), len(cells), correct, timed, with_intervals, len(texts), False, tuple(names), False
+    )
+    return _Scan(samples, list(tasks), texts, result)
+
+
+class _Digests:
+    """Digest of a program, computed once per text."""
+
+    def __init__(self, *, as_text: bool) -> None:
+        self.as_text = as_text
+        self._known: dict[str, str] = {}
+
+    def of(self, program: str) -> str:
+        if program not in self._known:
+            if self.as_text:
+                lines = program.strip().splitlines()
+                digest = digest_text("text", "\n".join(line.rstrip() for line in lines))
+            else:
+                digest = program_digest(program)
+            self._known[program] = digest
+        return self._known[program]
+
+
+def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Row of samples.jsonl and row of verdicts.jsonl of each sample."""
+    empty = Verdict(task_id="", status=Status.INCORRECT).to_json()
+    indices: dict[tuple[str, int], int] = {}
+    tasks: dict[str, Task] = {}
+    for s in samples:
+        index = indices.get((s.task_id, s.seed), 0)
+        indices[s.task_id, s.seed] = index + 1
+        task = tasks.get(s.task_id) or tasks.setdefault(s.task_id, _task(s.task_id))
+        key = sample_id(task, seed=s.seed, strategy=STRATEGY, step=0, index=index)
+        # Without a program there is no telling which samples are the same one: each is its own.
+        digest = s.program_digest or (digest_text("sample", key) if s.program is None else digests.of(s.program))
+        row: dict[str, Any] = {
+            "sample_id": key,
+            "task_id": s.task_id,
+            "seed": s.seed,
+            "index": index,
+            "strategy": STRATEGY,
+            "step": 0,
+            "token_ids": [],
+            "logprobs": s.logprobs or [],
+            "sampling_logprobs": [],
+            "score_span": [0, s.n_tokens],
+            "text": "",
+            "program": s.program or "",
+            "program_digest": digest,
+            "finish_reason": "stop",
+            "policy_version": "",
+        }
+        if s.logprobs is None:
+            row["mean_logprob"] = s.mean_logprob
+        if s.metadata:
+            row["metadata"] = s.metadata
+        verdict = {
+            "sample_id": key,
+            **empty,
+            "task_id": s.task_id,
+            "status": s.status.value,
+            "correct": s.status is Status.CORRECT,
+            "speedup": s.speedup,
+            "ci_low": s.ci_low,
+            "ci_high": s.ci_high,
+            "timed": s.timed,
+            "duplicate_of": None,
+        }
+        yield row, verdict
+
+
+def _task(task_id: str) -> Task:
+    return Task(task_id, task_id.rpartition("/")[0] or STRATEGY, "", digest_text("import", task_id))
+
+
+def _batches(rows: Iterator[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
+    while batch := list(itertools.islice(rows, BATCH)):
+        yield batch
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(file: Path, done: Imported) -> Mapping[str, Any]:
+    return {
+        "imported": {
+            "file": file.name,
+            "samples": done.samples,
+            "metadata": list(done.metadata),
+            "programs_compared_as": "text" if done.as_text else "normalised",
+        }
+    }
