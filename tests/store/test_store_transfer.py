@@ -296,7 +296,9 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=7) | JSON, max_size=2))
 def test_any_json_is_either_read_or_named(tmp_path, rows):
     file = tmp_path / "s.jsonl"
@@ -312,7 +314,9 @@ def test_any_json_is_either_read_or_named(tmp_path, rows):
         json.dumps(r.metadata, allow_nan=False)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_either_read_or_named(tmp_path, data):
     for name, content in (

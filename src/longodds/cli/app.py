@@ -63,6 +63,12 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Write one self-contained page about finished runs.",
         "longodds report runs/a --out report.html\nlongodds report runs/a runs/b --out both.html --figures figures",
     ),
+    "inspect": (
+        "inspect:inspect",
+        "Look at a run: its tasks, the programs of a task, one program.",
+        "longodds inspect runs/a\nlongodds inspect runs/a row_softmax_by_hand\n"
+        "longodds inspect runs/a row_softmax_by_hand 1\nlongodds inspect runs/a --json",
+    ),
     "import": (
         "transfer:import_",
         "Make a run of samples from elsewhere, for select, report, compare and inspect.",

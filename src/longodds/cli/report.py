@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from longodds.cli.console import json_stdout, print_text, write_json
 from longodds.errors import UserError
@@ -12,7 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def report(*runs: Path, out: Path, figures: Path | None = None, seed: int = 0, json: bool = False) -> None:
+def report(
+    *runs: Path,
+    out: Path,
+    figures: Path | None = None,
+    with_: Annotated[list[Path] | None, Parameter(name="--with")] = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
     """Write one self-contained page about finished runs.
 
     Parameters
@@ -23,6 +33,8 @@ def report(*runs: Path, out: Path, figures: Path | None = None, seed: int = 0, j
         The HTML file to write.
     figures
         Directory that also gets the figures as SVG and PDF.
+    with_
+        A JSON document to show as well: what `compare`, `probe` or `calibrate` print with --json. May be repeated.
     seed
         Breaks ties and drives the bootstrap.
     json
@@ -31,7 +43,7 @@ def report(*runs: Path, out: Path, figures: Path | None = None, seed: int = 0, j
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")
     with json_stdout(json) as stream:
-        path = make_report(runs, out, figures=figures, seed=seed)
+        path = make_report(runs, out, figures=figures, seed=seed, more=with_ or ())
         if json:
             write_json(stream, {"report": str(path), "figures": None if figures is None else str(figures)})
         else:
@@ -45,12 +57,15 @@ def make_report(
     figures: Path | None = None,
     seed: int = 0,
     result: dict[str, Any] | None = None,
+    more: Sequence[Path] = (),
 ) -> Path:
-    """The page of one run or several. result: the document of `select`, where it is at hand."""
-    from longodds.report import write_report
+    """The page of one run or several. result: the document of `select`, where it is at hand. more: files that hold
+    the documents of `compare`, `probe` or `calibrate`."""
+    from longodds.report import Documents, write_report
     from longodds.store import RunDir
     from longodds.strategies.selecting import read_runs, read_tasks
 
+    documents = dict(_document(path) for path in more)
     held = [RunDir.open(run) for run in runs]
     return write_report(
         out,
@@ -61,7 +76,37 @@ def make_report(
         figures_dir=figures,
         result=result,
         seed=seed,
+        documents=Documents(**documents, metrics={str(run.path): run.metrics() for run in held}),
     )
+
+
+# Which document a file holds, by a key that only it has.
+_TELLING = {"arms": "comparison", "checkpoints": "probe", "false_faster_rate": "calibration"}
+
+_NEEDED = {
+    "comparison": ("axis", "arms", "frontier", "sentence", "warnings"),
+    "probe": ("checkpoints", "null", "sentence"),
+    "calibration": ("n", "false_faster", "ci", "power"),
+}
+
+
+def _document(path: Path) -> tuple[str, dict[str, Any]]:
+    """Kind and content of a file. Raises UserError for one that holds none of the three documents."""
+    try:
+        document = json_module.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"--with {path}: cannot be read: {e.strerror}") from None
+    except ValueError:
+        raise UserError(
+            f"--with {path}: not JSON; give what `compare`, `probe` or `calibrate` print with --json"
+        ) from None
+    kinds = [kind for key, kind in _TELLING.items() if isinstance(document, dict) and key in document]
+    if not kinds:
+        raise UserError(f"--with {path}: is no document of `compare`, `probe` or `calibrate` (--json)")
+    for key in _NEEDED[kinds[0]]:
+        if key not in document:
+            raise UserError(f"--with {path}: field '{key}': is missing; give the whole document")
+    return kinds[0], document
 
 
 def in_common(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,34 +1,27 @@
-"""The figures of a report, drawn with matplotlib's object interface (no pyplot, no global state).
-
-Colours are Okabe and Ito's, told apart by colour-blind readers; series differ in marker or dash as well. In the page
-the colours become CSS variables and ink becomes `currentColor`, so that the same drawing is read in dark mode.
-"""
+"""The figures of one `select` document, drawn with matplotlib's object interface (no pyplot, no global state)."""
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from longodds.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    STYLE,
+    log2_axis,
+    new_figure,
+    percent_axis,
+)
 
-    from matplotlib.axes import Axes
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, GRID = "#1b1f24", "#d9dce1"
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#7f858d"
-CSS_COLOURS = {
-    INK: "currentColor",
-    GRID: "var(--grid)",
-    BLUE: "var(--blue)",
-    ORANGE: "var(--orange)",
-    GREEN: "var(--green)",
-    RED: "var(--red)",
-    PURPLE: "var(--purple)",
-    GREY: "var(--grey)",
-}
 STATUS_COLOURS = {
     "correct": GREEN,
     "incorrect": ORANGE,
@@ -38,38 +31,8 @@ STATUS_COLOURS = {
     "rejected": RED,
     "infra_error": INK,
 }
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "longodds",
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
 MAX_PANELS = 24
 MAX_POINTS = 120
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches. Call inside `matplotlib.rc_context(STYLE)`."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def build_figures(result: dict[str, Any], points: dict[str, list[dict[str, Any]]]) -> dict[str, Figure]:
@@ -90,21 +53,6 @@ def build_figures(result: dict[str, Any], points: dict[str, list[dict[str, Any]]
             "statuses": status_counts(result, points),
         }
     return {name: figure for name, figure in made.items() if figure is not None}
-
-
-def _percent_axis(axis: Any) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
-def _log2_axis(ax: Axes, ks: Sequence[int]) -> None:
-    from matplotlib.ticker import NullLocator
-
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(list(ks), [str(k) for k in ks])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlabel("K, samples per task")
 
 
 def selection_bars(result: dict[str, Any]) -> Figure | None:
@@ -133,7 +81,7 @@ def selection_bars(result: dict[str, Any]) -> Figure | None:
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.0)
     ax.grid(axis="x")
-    _percent_axis(ax.xaxis)
+    percent_axis(ax.xaxis)
     ax.set_xlabel(f"cells whose choice is fast ({metric})")
     return figure
 
@@ -154,10 +102,10 @@ def scaling_curve(result: dict[str, Any]) -> Figure | None:
         if all(r[f"{name}_ci"] for r in rows):
             low, high = zip(*(r[f"{name}_ci"] for r in rows), strict=True)
             ax.fill_between(ks, low, high, color=colour, alpha=0.16, linewidth=0)
-    _log2_axis(ax, ks)
+    log2_axis(ax, ks)
     ax.set_ylim(0, 1.02)
     ax.grid()
-    _percent_axis(ax.yaxis)
+    percent_axis(ax.yaxis)
     ax.set_ylabel("tasks with a faster program")
     ax.legend(loc="lower right" if rows[-1]["any_of_k"] > 0.5 else "upper left")
     return figure
@@ -181,10 +129,10 @@ def strategies_by_k(result: dict[str, Any]) -> Figure | None:
     )
     for name, colour, dash, marker in series:
         ax.plot(ks, [r[name] for r in rows], dash, color=colour, marker=marker, markersize=4.5, label=name)
-    _log2_axis(ax, ks)
+    log2_axis(ax, ks)
     ax.set_ylim(0, 1.02)
     ax.grid()
-    _percent_axis(ax.yaxis)
+    percent_axis(ax.yaxis)
     ax.set_ylabel("choices that are fast")
     ax.legend(ncols=2, fontsize=9)
     return figure
@@ -208,7 +156,7 @@ def surprisal_profile(result: dict[str, Any]) -> Figure | None:
     ax.set_xlim(0.6, len(x) + 0.4)
     ax.set_ylim(0, 1.02)
     ax.grid(axis="y")
-    _percent_axis(ax.yaxis)
+    percent_axis(ax.yaxis)
     ax.set_ylabel("correct candidates\nfaster than the reference")
     return figure
 
@@ -277,7 +225,7 @@ def best_speedup(result: dict[str, Any]) -> Figure | None:
     if all(r["expected_best_speedup_ci"] for r in rows):
         low, high = zip(*(r["expected_best_speedup_ci"] for r in rows), strict=True)
         ax.fill_between(ks, low, high, color=GREEN, alpha=0.16, linewidth=0)
-    _log2_axis(ax, ks)
+    log2_axis(ax, ks)
     ax.yaxis.set_major_formatter("{x:g}x")
     ax.grid()
     ax.set_ylabel("expected best speedup")
@@ -303,7 +251,7 @@ def status_counts(result: dict[str, Any], points: dict[str, list[dict[str, Any]]
     ax.set_yticks(range(len(tasks)), [n if len(n) < 34 else n[:32] + "…" for n in names], parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1)
-    _percent_axis(ax.xaxis)
+    percent_axis(ax.xaxis)
     ax.set_xlabel("samples")
     figure.legend(
         loc="outside upper center", ncols=len(ax.containers), fontsize=8.5, handlelength=1.2, columnspacing=1.2
@@ -316,49 +264,3 @@ def _counts(programs: list[dict[str, Any]]) -> dict[str, int]:
     for p in programs:
         counts[p["st"]] = counts.get(p["st"], 0) + p["c"]
     return counts
-
-
-def to_svg(figure: Figure) -> str:
-    """A standalone SVG document, the same bytes for the same figure."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
-
-
-def inline_svg(svg: str, name: str, label: str) -> str:
-    """The SVG as an element of the page: no prolog or metadata, ids of its own, page colours and fonts.
-
-    label: escaped by the caller. Its style sheet would apply to the whole page, so it becomes a class.
-    """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.S)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r'(xlink:href="|href="|url\()#', rf"\1#{name}-", body)
-    for hexadecimal, css in CSS_COLOURS.items():
-        body = body.replace(hexadecimal, css)
-    body = re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font-size: \1", body)
-    head, rest = body.split(">", 1)
-    box = re.search(r'viewBox="[^"]+"', head)
-    width = re.search(r'width="([0-9.]+)pt"', head)
-    size = f' style="max-width: {float(width.group(1)) * 1.25:.0f}px"' if width else ""
-    xlink = ' xmlns:xlink="http://www.w3.org/1999/xlink"' if "xlink:" in rest else ""
-    return f'<svg class="figure" role="img" aria-label="{label}" {box.group() if box else ""}{xlink}{size}>{rest}'
-
-
-def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Each figure as SVG and PDF in `folder`, which is made if need be."""
-    import matplotlib
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for name, figure in figures.items():
-        svg = folder / f"{name}.svg"
-        svg.write_text(to_svg(figure), encoding="utf-8")
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-        paths += [svg, folder / f"{name}.pdf"]
-    return paths

@@ -6,7 +6,8 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import longodds
 from longodds.analysis import select_runs
 from longodds.errors import UserError
+from longodds.report.arms import arm_figures
 from longodds.report.browser import browser_data, programs_of
-from longodds.report.figures import build_figures, inline_svg, save_figures, to_svg
+from longodds.report.figures import build_figures
+from longodds.report.schematic import dual_loop
+from longodds.report.style import inline_svg, save_figures, to_svg
 from longodds.report.text import (
     number,
     p_value,
@@ -30,8 +34,6 @@ from longodds.report.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from longodds.types import Sample, Task
 
 LABELS = {
@@ -42,7 +44,28 @@ LABELS = {
     "profile": "Points: share of fast candidates by quarter of surprisal",
     "scatter": "Panels: surprisal against speedup for each task",
     "statuses": "Bars: what became of the samples of each task",
+    "teaser": "Curve of the share of tasks with a faster program by K, and marks for ways of choosing",
+    "frontier": "Curves: share of tasks with a faster program by budget, for each run",
+    "adaptation": "Curves: share of fast samples by gradient step, for each learning rate",
+    "sharpening": "Curves: rank correlation of surprisal and speedup by gradient step",
+    "control": "Points: share of programs called faster, unchanged and against a slowed reference",
+    "loop": "Diagram: tasks, policy, programs, evaluator and choice, with an inner and an outer loop of learning",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What a report may show besides `select`: the documents of `compare`, `probe` and `calibrate`, and the rows of
+    metrics.jsonl by run."""
+
+    comparison: Mapping[str, Any] | None = None
+    probe: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+
+    def visible(self) -> Documents:
+        """The same with control characters written out."""
+        return Documents(*(visible_values(d) for d in (self.comparison, self.probe, self.calibration)), None)
 
 
 def write_report(
@@ -56,13 +79,16 @@ def write_report(
     result: dict[str, Any] | None = None,
     title: str | None = None,
     seed: int = 0,
+    documents: Documents | None = None,
 ) -> Path:
     """Write the page (and figures as SVG and PDF into `figures_dir`) and return its path.
 
     samples: of one run, or of several by name. tasks: for the references that programs are compared with. config and
     manifest: shown as they are, and searched for device and reference. result: the document of `select_runs` if it
-    is at hand. Raises UserError where `select_runs` does or the files can't be written.
+    is at hand. documents: what else is known, each shown where it is given. Raises UserError where `select_runs` does
+    or the files can't be written.
     """
+    documents = documents or Documents()
     path = Path(path)
     result = select_runs(samples, seed=seed) if result is None else result
     flat = _flat(samples)
@@ -72,9 +98,19 @@ def write_report(
         if sample.verdict is not None:
             by_task.setdefault(sample.task_id, []).append(sample)
     programs = {k: programs_of(by_task[k], seed=result["seed"]) for k in sorted(by_task)}
-    figures = build_figures(result, programs)
+    strategies = list(dict.fromkeys(s.strategy for s in flat))
+    figures = build_figures(result, programs) | arm_figures(
+        result,
+        comparison=documents.comparison,
+        probe=documents.probe,
+        calibration=documents.calibration,
+        metrics=documents.metrics,
+    )
+    if config.get("policy") is not None:
+        figures["loop"] = dual_loop(config, strategies[0].removesuffix("-held-out"))
     page = render_page(
         result=visible_values(result),
+        documents=documents.visible(),
         figures={name: inline_svg(to_svg(f), name, LABELS[name]) for name, f in figures.items()},
         data=browser_data(programs, by_id),
         facts=measurement_facts(flat, config, manifest),
@@ -108,6 +144,7 @@ def render_page(
     config: Mapping[str, Any],
     manifest: Mapping[str, Any],
     title: str | None,
+    documents: Documents,
 ) -> str:
     """The HTML text. Everything but our own style, script, SVG and escaped JSON goes through autoescape."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -130,9 +167,13 @@ def render_page(
         number=number,
         p_value=p_value,
     )
+    environment.globals["equivalent"] = _equivalent
     script, css = _asset("report.js"), _asset("report.css")
     return environment.get_template("report.html.j2").render(
         r=result,
+        comparison=documents.comparison,
+        probe=documents.probe,
+        calibration=documents.calibration,
         verdict=result["verdict"],
         sentence=_after_head(result["verdict"]["sentence"]),
         metric=result["verdict"]["metric"],
@@ -213,6 +254,12 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
             f" Pooled over tasks, which mixes in differences between tasks, it reads {_signed(found['pooled_rho'])}."
         )
     return text
+
+
+def _equivalent(comparison: Mapping[str, Any], run: str) -> str:
+    """The number of Best-of-N samples that an arm is worth, as text."""
+    value = (comparison.get("equivalent_k") or {}).get(run, {}).get("any_of_k")
+    return "–" if value is None else value if isinstance(value, str) else f"{value:.3g}"
 
 
 def _signed(value: float) -> str:
