@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from longodds.cli.console import json_stdout, print_text, write_json
+from longodds.cli.console import json_stdout, note_line, print_text, write_json
 from longodds.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,14 +59,23 @@ def make_report(
     result: dict[str, Any] | None = None,
     more: Sequence[Path] = (),
 ) -> Path:
-    """The page of one run or several. result: the document of `select`, where it is at hand. more: files that hold
-    the documents of `compare`, `probe` or `calibrate`."""
+    """The page of one run or several. result: the document of `select`, where it is at hand.
+
+    more: files that hold the documents of `compare`, `probe` or `calibrate`. Several runs are compared by the samples
+    that they took, unless one of the files compares them.
+    """
     from longodds.report import Documents, write_report
     from longodds.store import RunDir
+    from longodds.strategies.comparing import compare
     from longodds.strategies.selecting import read_runs, read_tasks
 
     documents = dict(_document(path) for path in more)
     held = [RunDir.open(run) for run in runs]
+    if len(runs) > 1 and "comparison" not in documents:
+        try:
+            documents["comparison"] = dict(compare(*runs, seed=seed))
+        except UserError as e:
+            note_line(f"the report has no comparison of the runs: {e}")
     return write_report(
         out,
         samples=read_runs(*runs),

@@ -106,7 +106,7 @@ def write_report(
         calibration=documents.calibration,
         metrics=documents.metrics,
     )
-    if config.get("policy") is not None:
+    if config.get("policy") is not None and not (isinstance(samples, Mapping) and len(samples) > 1):
         figures["loop"] = dual_loop(config, strategies[0].removesuffix("-held-out"))
     page = render_page(
         result=visible_values(result),

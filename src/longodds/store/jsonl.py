@@ -42,7 +42,7 @@ class JsonlWriter:
 
         Raises InfraError when the system cannot write, ValueError for a record that is no JSON (NaN, infinity).
         """
-        data = memoryview(b"".join(map(encode, records)))
+        data = memoryview(b"".join(encode(r) for r in records))
         if not data:
             return
         before = os.fstat(self._fd).st_size
