@@ -211,9 +211,9 @@ def make_run(path: Path, samples, tasks: int) -> Path:
 
 
 def comparable(samples):
-    """The document of select without what an import can't know: the run's name, and who judged."""
+    """The document of select without what an import can't know: the run's name, who judged, what a timing cost."""
     document = select_runs(samples)
-    return {k: v for k, v in document.items() if k not in ("runs", "evaluators")}
+    return {k: v for k, v in document.items() if k not in ("runs", "evaluators", "price")}
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
