@@ -90,9 +90,11 @@ class PolicySettings(Settings):
     dtype: Literal["bf16", "fp32"] | None = None
     """Precision of the weights; the default is the policy's own."""
     style: str = "forward-body"
-    """Prompt style."""
+    """Prompt style: `forward-body`, `forward-body-fewshot`, `module`, `triton`, `cuda` or `cpp`."""
     form: Literal["completion", "chat"] = "completion"
     """Prompt as a text to continue or as chat messages."""
+    device_facts: bool = False
+    """Say in the prompt what device the program will run on."""
 
 
 class SamplingSettings(Settings):

@@ -113,6 +113,8 @@ class Completion:
         what is kept, by a service that cannot stop at the prompt's pattern.
     mean_logprob: nats per token of the score span, for imported samples of which nothing finer is known; their
         `logprobs` are empty.
+    text_ends: (n,) characters of the text that are complete after each token, so that the tokens behind a part of it
+        can be found; empty where that is not known. Not stored.
     A service may leave more unknown: `sampling_logprobs` is empty where it reports another distribution, and a token
     id is -1 where it names none.
     """
@@ -128,6 +130,7 @@ class Completion:
     returned_logprobs: tuple[float, ...] = ()
     dropped_tokens: int = 0
     mean_logprob: float | None = None
+    text_ends: tuple[int, ...] = field(default=(), compare=False)
 
 
 # --- verdicts --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longodds.errors import UserError
-from longodds.prompts import STYLES, build_prompt, extract_program, program_digest
+from longodds.prompts import build_prompt, extract_program, program_digest
 from longodds.types import Task, digest_text
 
 REFERENCE = '''"""A gated row scale."""
@@ -116,9 +116,9 @@ def test_long_inputs_are_left_out():
 def test_fewshot_examples_are_right():
     """The examples shown to other models must be equal to their references, and parse as the format demands."""
     torch = pytest.importorskip("torch")
-    from longodds.prompts.build import _SHOTS
+    from longodds.prompts.shots import BODIES
 
-    for reference, signature, body in _SHOTS:
+    for reference, signature, body in BODIES:
         space: dict = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
         exec(reference, space)
         task = Task("test/shot", "test", "import torch\nimport torch.nn as nn\n" + reference, "d")
@@ -224,7 +224,7 @@ def test_body_cannot_smuggle_in_another_class():
     assert len(re.findall("class ModelNew", program)) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.one_of(
         st.text(),
@@ -235,7 +235,7 @@ def test_body_cannot_smuggle_in_another_class():
     )
 )
 def test_extraction_and_digest_never_raise(text: str):
-    for style in STYLES:
+    for style in ("forward-body", "module"):
         program = extract_program(text, TASK, style)
         assert isinstance(program, str)
         assert re.fullmatch("[0-9a-f]{16}", program_digest(program))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from longodds.analysis.estimators import fast_flags
+from longodds.analysis.fast_p import fast_p_table
 from longodds.analysis.hypotheses import (
     cohens_h,
     holm,
@@ -100,6 +101,7 @@ def select_runs(
             verdict_document(d, n_tasks=n_tasks, n_cells=n_cells, p=None if pair == QUESTION else adjusted.get(pair))
             for pair, d in differences.items()
         ],
+        "fast_p": fast_p_table(pools.tasks),
         "scaling": scaling_curve(pools, seed=seed),
         "selection_scaling": strategy_curves(pools, sig=pools.has_intervals, seed=seed),
         "likelihood": _likelihood(pools),

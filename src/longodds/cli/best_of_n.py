@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from longodds.cli.console import json_stdout, print_text, write_json
+from longodds.cli.console import json_stdout, note_line, print_text, write_json
 from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
 from longodds.cli.report import make_report
 from longodds.cli.select import print_selection
@@ -67,7 +67,7 @@ def best_of_n(
         if estimate:
             document = _estimate(settings, show=not json)
         else:
-            document = _run(run, settings, re_evaluate=re_evaluate, show=not json)
+            document = run_and_summarise(run, settings, re_evaluate=re_evaluate, show=not json)
         if json:
             write_json(out, document)
     return 0
@@ -87,7 +87,12 @@ def _estimate(settings: BestOfNSettings, *, show: bool) -> dict[str, Any]:
     return bound
 
 
-def _run(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool) -> dict[str, Any]:
+def run_and_summarise(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool) -> dict[str, Any]:
+    """Runs or resumes, with progress on stderr; returns the document of `best-of-n --json`, printed if `show`.
+
+    A task that cannot be judged by is named and counted; it is an error only where no task could be. Raises UserError,
+    InfraError.
+    """
     from longodds.cli.live import LiveProgress
     from longodds.strategies import best_of_n as go
 
@@ -102,7 +107,10 @@ def _run(run: Path, settings: BestOfNSettings, *, re_evaluate: bool, show: bool)
     if outcome.unusable:
         task, why = next(iter(outcome.unusable.items()))
         more = f" and {len(outcome.unusable) - 1} more" if len(outcome.unusable) > 1 else ""
-        raise UserError(f"{task}{more} cannot be judged by ({why}); the others are done, leave it out in another RUN")
+        line = f"{task}{more} cannot be judged by ({why})"
+        if len(outcome.unusable) == document["tasks"]:
+            raise UserError(line)
+        note_line(f"{line}; the others are done")
     return document
 
 

@@ -46,6 +46,7 @@ class PolicyFlags:
     dtype: Annotated[Literal["bf16", "fp32"] | None, helped("dtype")] = None
     style: Annotated[str | None, helped("style")] = None
     form: Annotated[Literal["completion", "chat"] | None, helped("form")] = None
+    device_facts: Annotated[bool | None, helped("device_facts")] = None
     threads: Annotated[int | None, helped("threads")] = None
 
 

@@ -64,10 +64,11 @@ def _live(runs: tuple[Path, ...], unit: Literal["program", "sample"], seed: int)
 
 def print_selection(document: dict[str, Any]) -> None:
     """The verdict sentence, then the strategies, the tasks and the price of a choice."""
-    from longodds.report import render_table, render_tasks
+    from longodds.report import render_fast_p, render_table, render_tasks
 
     print_text(document["verdict"]["sentence"] + "\n")
     print_table(render_table(document))
+    print_table(render_fast_p(document))
     print_table(render_tasks(document))
     _print_price(document["price"])
     for warning in document["warnings"]:

@@ -73,6 +73,7 @@ def sample_rows(
                 text=text.kept_text(),
                 finish_reason=text.finish_reason,
                 policy_version=version,
+                text_ends=tuple(text.ends),
             )
         )
     return completions

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from longodds.prompts.build import FORMS, STYLES, build_prompt
 from longodds.prompts.digest import program_digest
-from longodds.prompts.extract import extract_program
+from longodds.prompts.extract import Extraction, extract, extract_program
 
-__all__ = ["FORMS", "STYLES", "build_prompt", "extract_program", "program_digest"]
+__all__ = ["FORMS", "STYLES", "Extraction", "build_prompt", "extract", "extract_program", "program_digest"]

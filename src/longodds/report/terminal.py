@@ -41,6 +41,22 @@ def render_table(result: dict[str, Any], *, all_strategies: bool = False) -> Tab
     return table
 
 
+def render_fast_p(result: dict[str, Any]) -> Table:
+    """One line a suite: the share of samples that are correct and faster than p, by the point and the lower bound."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = result["fast_p"]
+    table = Table(title="share of samples above p: by the point speedup / by its lower bound")
+    table.add_column("suite")
+    for name in ("correct", *(f"fast_{cell['p']:g}" for cell in rows[0]["fast_p"])):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = (f"{percent(c['fast_p'])} / {percent(c['fast_p_sig'])}" for c in row["fast_p"])
+        table.add_row(Text(visible(row["suite"])), percent(row["correct"]), *cells)
+    return table
+
+
 def render_tasks(result: dict[str, Any]) -> Table:
     """One line a task: samples, correct, distinct, best speedup and what surprisal chose."""
     from rich.table import Table

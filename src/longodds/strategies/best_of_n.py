@@ -81,7 +81,7 @@ def best_of_n(
     config = settings.identity()
     resumes = RunDir.check(path, config)
     chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
-    asked = ask(chosen, settings.style, settings.form)
+    asked = ask(chosen, settings)
     owed = _what_is_owed(path, asked, settings, plan, re_evaluate) if resumes else _Owed(True, True)
     with contextlib.ExitStack() as stack:
         if policy is None and owed.samples:

@@ -38,7 +38,7 @@ def estimate(
     Opens the policy for its tokenizer and its size; samples nothing and writes nothing.
     """
     parse_time(settings.time)
-    asked = ask(list(tasks) if tasks is not None else choose_tasks(settings), settings.style, settings.form)
+    asked = ask(list(tasks) if tasks is not None else choose_tasks(settings), settings)
     with contextlib.ExitStack() as stack:
         if policy is None:
             policy = open_settings_policy(settings)

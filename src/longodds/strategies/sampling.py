@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from longodds.errors import InfraError
-from longodds.prompts import build_prompt, extract_program, program_digest
+from longodds.prompts import build_prompt, extract, program_digest
 from longodds.store import TaskRecord, sample_id
+from longodds.strategies.device import describe_device
 from longodds.types import Sample, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from longodds.config import BestOfNSettings
     from longodds.store import RunDir
     from longodds.strategies.progress import Progress
     from longodds.types import Completion, Policy, Prompt, Task
@@ -27,14 +30,30 @@ class Asked:
     prompt: Prompt
 
 
-def ask(tasks: Sequence[Task], style: str, form: str) -> list[Asked]:
-    """Raises UserError for a reference that no prompt can be made of."""
-    return [Asked(task, build_prompt(task, style, form)) for task in tasks]
+def ask(tasks: Sequence[Task], settings: BestOfNSettings) -> list[Asked]:
+    """The tasks with the prompts that the settings describe. Raises UserError for a reference that cannot be read."""
+    facts = describe_device(settings.device) if settings.device_facts else None
+    return [Asked(t, build_prompt(t, settings.style, settings.form, device_facts=facts)) for t in tasks]
 
 
 def record(asked: Sequence[Asked], policy: Policy) -> list[TaskRecord]:
     """The rows of tasks.jsonl: with the token ids that this policy is conditioned on."""
     return [TaskRecord(a.task, a.prompt, tuple(policy.encode(a.prompt))) for a in asked]
+
+
+def narrow(completion: Completion, start: int, end: int) -> Completion:
+    """The completion with its score span cut down to the tokens that wrote characters [start, end) of its text.
+
+    A token on the border belongs to the program. Left alone where the whole text is the program, or where the policy
+    does not say which characters a token wrote.
+    """
+    if not completion.text_ends or (start, end) == (0, len(completion.text)):
+        return completion
+    first, last = completion.score_span
+    ends = completion.text_ends
+    first = max(first, min(bisect_right(ends, start), last))
+    last = first if end <= start else max(first, min(bisect_left(ends, end) + 1, last))
+    return replace(completion, score_span=(first, last))
 
 
 class Sampler:
@@ -86,7 +105,8 @@ class Sampler:
         return drawn
 
     def _sample(self, asked: Asked, completion: Completion, *, seed: int, step: int, index: int) -> Sample:
-        program = extract_program(completion.text, asked.task, self._style)
+        found = extract(completion.text, asked.task, self._style)
+        program, completion = found.program, narrow(completion, found.start, found.end)
         return Sample(
             sample_id=sample_id(asked.task, seed=seed, strategy=self._strategy, step=step, index=index),
             task_id=asked.task.id,
