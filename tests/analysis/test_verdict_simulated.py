@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hard_worlds import WORLDS, hard_study
 from synthetic_samples import sample, study
 
 from longodds.analysis import headline
@@ -74,6 +75,21 @@ def test_better_is_hardly_ever_said_where_nothing_is_there(design):
     said = answers("uninformative", 150, **design)
     assert share(said, {"better"}) <= 0.02, said
     assert share(said, {"better", "worse"}) <= 0.04, said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_the_verdict_is_never_the_opposite_in_other_worlds(world):
+    """Studies unlike those on which the rules were made; a larger table is scripts/verdict_table.py's."""
+    false = {"informative": "worse", "anti": "better", "length": "worse"}
+    for kind, wrong in false.items():
+        said = [headline(hard_study(kind, WORLDS[world], tasks=22, k=48, rng=i)) for i in range(2)]
+        assert all(v["answer"] != wrong for v in said), (world, kind)
+        if kind == "length":
+            assert not any(v["beyond_length"] for v in said), world
+        elif world != "hardly any fast (1 in 10)":
+            assert any(v["answer"] in ("better", "worse") for v in said), (world, kind)
 
 
 @pytest.mark.slow

@@ -72,9 +72,9 @@ def test_tables_filter_as_one_types(tab):
     tab.value("document.querySelector('[data-filter=strategy-table]').focus()")
     tab.type("top3 sum")
     assert column(tab, "strategy-table", 0) == ["sum-surprisal-top3", "sum-confident-top3"]
-    assert tab.value("document.getElementById('strategy-table-count').textContent") == "2 of 15"
+    assert tab.value("document.getElementById('strategy-table-count').textContent") == "2 of 21"
     change(tab, "[data-filter=strategy-table]", "", "input")
-    assert len(column(tab, "strategy-table", 0)) == 15
+    assert len(column(tab, "strategy-table", 0)) == 21
 
 
 def test_programs_are_listed_by_surprisal_and_walked_by_keyboard(tab):
