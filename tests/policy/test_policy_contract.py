@@ -1,18 +1,20 @@
-"""What every policy keeps to, whatever serves it: the `Policy` contract, run on each backend of `backends`."""
+"""What every policy and learner keeps to, whatever serves it: their contracts, run on each backend of `backends`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from backends import BACKENDS
 
+from longodds.learning import AdamParams, Datum, Learner, Loss
 from longodds.types import Completion, Policy, Prompt, SampleKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from backends import Backend
 
@@ -147,3 +149,95 @@ def test_closing_twice_is_harmless(backend: Backend) -> None:
     opened = backend.open()
     opened.close()
     opened.close()
+
+
+# --- learners ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learner(backend: Backend) -> Iterator[Learner]:
+    if backend.learner is None:
+        pytest.skip("can't be trained")
+    opened = backend.learner()
+    yield opened
+    opened.close()
+
+
+def learning_data(backend: Backend, policy: Policy, drawn: list[Completion]) -> list[Datum]:
+    """What was sampled, with advantages of both signs that differ from token to token."""
+    prompt = tuple(policy.encode(backend.prompt))
+    return [
+        Datum(
+            prompt,
+            c.token_ids,
+            weights=tuple(1.0 for _ in c.token_ids),
+            logprobs=c.sampling_logprobs,
+            advantages=tuple((-1) ** i * (1 + 0.1 * j) for j in range(len(c.token_ids))),
+        )
+        for i, c in enumerate(drawn)
+    ]
+
+
+def test_it_is_a_learner(learner: Learner) -> None:
+    assert isinstance(learner, Learner)
+    assert learner.parameters > 0
+    assert learner.version
+
+
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_losses_are_sums_over_tokens(
+    backend: Backend, policy: Policy, learner: Learner, drawn: list[Completion], loss: Loss
+) -> None:
+    """Written out from the log-probabilities that the untrained learner's own snapshot gives."""
+    data = learning_data(backend, policy, drawn)
+    now = learner.snapshot().compute_logprobs(backend.prompt, [d.token_ids for d in data])
+    done = learner.forward_backward(data, loss)
+    total = 0.0
+    for d, row, got in zip(data, now, done.logprobs, strict=True):
+        assert got == pytest.approx(row, abs=backend.tolerance)
+        for p, q, a in zip(row, d.logprobs or (), d.advantages or (), strict=True):
+            r = math.exp(p - q)
+            clipped = min(max(r, 0.8), 1.2)
+            total += {
+                "cross_entropy": -p,
+                "importance_sampling": -r * a,
+                "ppo": -min(r * a, clipped * a),
+                "cispo": -clipped * a * p,
+            }[loss]
+    assert done.loss == pytest.approx(total, rel=1e-3, abs=1e-2)
+
+
+def test_a_step_moves_probabilities_the_right_way_and_snapshots_stay(
+    backend: Backend, policy: Policy, learner: Learner, drawn: list[Completion]
+) -> None:
+    before = learner.snapshot()
+    rows = [c.token_ids for c in drawn]
+    start = before.compute_logprobs(backend.prompt, rows)
+    data = learning_data(backend, policy, drawn)
+    steps = learner.steps
+    assert learner.train_step(data, "cross_entropy", AdamParams(learning_rate=1e-3)).metrics.get("grad_norm", 1) > 0
+    assert learner.steps == steps + 1
+    after = learner.snapshot()
+    assert after.version == learner.version != before.version
+    moved = after.compute_logprobs(backend.prompt, rows)
+    assert sum(map(sum, moved)) > sum(map(sum, start))
+    for row, again in zip(start, before.compute_logprobs(backend.prompt, rows), strict=True):
+        assert again == pytest.approx(row, abs=backend.tolerance)
+    fresh = after.sample(backend.prompt, backend.params, key(backend, 0))
+    assert fresh[0].policy_version == after.version
+
+
+def test_a_saved_state_gives_the_same_next_step(
+    backend: Backend, policy: Policy, learner: Learner, drawn: list[Completion], tmp_path: Path
+) -> None:
+    data = learning_data(backend, policy, drawn)
+    adam = AdamParams(learning_rate=1e-3)
+    for _ in range(2):
+        learner.train_step(data, "importance_sampling", adam)
+    learner.save_state(tmp_path / "state")
+    assert backend.learner is not None
+    other = backend.learner()
+    other.load_state(tmp_path / "state")
+    losses = [[x.train_step(data, "importance_sampling", adam).loss for _ in range(2)] for x in (learner, other)]
+    other.close()
+    assert losses[0] == pytest.approx(losses[1], abs=backend.tolerance)

@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import transformers
+from small_models import SHARING, small_model
 
 from longodds.policy.cascade import ATTENTION_NAME, CascadeCache, register_cascade_attention
+from longodds.policy.decoding import StaticRows
 from longodds.policy.prefix import SharedPrefixModel, can_share
 from longodds.types import Prompt, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
     from longodds.policy.hf import HFPolicy
 
-SMALL: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 128,
-    "initializer_range": 0.3,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "Llama": {},
-    "Qwen2": {},
-    "Qwen3": {},
-    "Mistral": {"sliding_window": 5},
-    "Gemma2": {"sliding_window": 5, "query_pre_attn_scalar": 8, "attn_logit_softcapping": 2.0},
-    "Gemma3Text": {"sliding_window": 5, "query_pre_attn_scalar": 8},
-    "GptOss": {"sliding_window": 5, "num_local_experts": 4, "num_experts_per_tok": 2},
-    "Qwen3Moe": {"num_experts": 4, **EXPERTS},
-    "Phi3": {},
-}
 PROMPT, ROWS, NEW = 17, 5, 9
 
 
-def make(name: str, extra: dict[str, Any]) -> tuple[Any, Any]:
+def make(name: str) -> tuple[Any, Any]:
     """The same random model twice: with eager attention, and ready for a shared prompt."""
     register_cascade_attention()
-    config = getattr(transformers, f"{name}Config")(**SMALL, **extra)
-    config._attn_implementation = "eager"
-    torch.manual_seed(0)
-    short = name.removesuffix("Text")
-    model = getattr(transformers, f"{short}ForCausalLM")(config).eval().float()
-    with torch.no_grad():
-        for p in model.parameters():  # biases, norms and sinks start at constants that hide mistakes
-            p.add_(0.05 * torch.randn_like(p))
-    import copy
-
+    model = small_model(name)
     other = copy.deepcopy(model)
     other.set_attn_implementation(ATTENTION_NAME if can_share(other) else "sdpa")
     return model, other
@@ -84,42 +51,52 @@ def difference(plain: Any, model: SharedPrefixModel) -> float:
     return float(worst)
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", SHARING)
 def test_shared_prompt_is_exact(name: str) -> None:
-    plain, other = make(name, ARCHITECTURES[name])
+    plain, other = make(name)
     assert can_share(other)
     model = SharedPrefixModel(other, shared=True)
     assert difference(plain, model) < 1e-4
     assert model.shared
 
 
+@pytest.mark.parametrize("name", ["Llama", "Gemma2", "GptOss"])
+def test_steps_of_fixed_shape_are_exact(name: str) -> None:
+    """What a GPU replays as a graph: room for all tokens from the start, rows that leave without moving the others."""
+    plain, other = make(name)
+    model = SharedPrefixModel(other, shared=True, static=True)
+    torch.manual_seed(1)
+    prompt = torch.randint(3, 97, (1, PROMPT))
+    new = torch.randint(3, 97, (ROWS, NEW))
+    with torch.no_grad():
+        full = plain(input_ids=torch.cat([prompt.expand(ROWS, -1), new], dim=1)).logits
+        rows, alive = model.rows(model.prefill(prompt), ROWS, room=NEW), torch.arange(ROWS)
+        assert isinstance(rows, StaticRows)
+        for i in range(NEW):
+            step = model.step(rows, new[alive, i : i + 1])[:, 0]
+            assert torch.allclose(step, full[alive, PROMPT + i], atol=1e-4)
+            stay = {1: [0, 1, 3, 4], 3: [1, 3], 6: [1]}.get(i)  # fewer; less than half; one
+            if stay is not None:
+                rows.keep(torch.tensor(stay))
+                alive = alive[stay]
+
+
 @pytest.mark.parametrize("name", ["Llama", "Mistral"])
 def test_copied_prompt_is_exact(name: str) -> None:
-    plain, other = make(name, ARCHITECTURES[name])
+    plain, other = make(name)
     other.set_attn_implementation("sdpa")
     assert difference(plain, SharedPrefixModel(other, shared=False)) < 1e-4
 
 
 def test_recurrent_layers_fall_back_to_copies() -> None:
-    kinds = ["linear_attention", "full_attention"]
-    extra = {
-        "layer_types": kinds,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 2,
-        "linear_key_head_dim": 8,
-        "linear_value_head_dim": 8,
-        "num_experts": 4,
-        "shared_expert_intermediate_size": 24,
-        **EXPERTS,
-    }
-    plain, other = make("Qwen3Next", extra)
+    plain, other = make("Qwen3Next")
     assert not can_share(other)
     assert difference(plain, SharedPrefixModel(other, shared=False)) < 1e-4
 
 
 def test_attention_that_hides_from_the_cache_is_noticed() -> None:
     """A model that swallows keyword arguments would attend to the tail alone: it must switch to copies."""
-    plain, other = make("Llama", {})
+    plain, other = make("Llama")
     attention = other.model.layers[1].self_attn
     forward = attention.forward
 

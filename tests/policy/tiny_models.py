@@ -33,6 +33,7 @@ def save_tokenizer(directory: Path, *, chat: bool = True) -> int:
 
 def save_llama(directory: Path, *, seed: int = 0, chat: bool = True) -> Path:
     """Writes a Llama of 2 layers whose next-token distribution is far from uniform."""
+    directory.mkdir(parents=True, exist_ok=True)
     size = save_tokenizer(directory, chat=chat)
     torch.manual_seed(seed)
     config = LlamaConfig(

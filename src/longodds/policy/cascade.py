@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
+from longodds.policy.attention import KeyValues, attend
+from longodds.policy.packing import PackedRow, packed_attention
+
 ATTENTION_NAME = "longodds_cascade"
 _GROW = 64  # tail capacity grows by this many positions, so that most steps write in place
-
-KeyValues = tuple[Tensor, Tensor]
 
 
 class CascadeLayer:
@@ -103,6 +104,10 @@ class CascadeCache(Cache):
         """After a prefill with one row: every layer's keys and values, to be shared by later caches."""
         return [layer.tail for layer in self.cascade_layers() if layer.tail is not None]
 
+    def visible(self, window: int | None, device: torch.device) -> Tensor | None:
+        """A mask (K or 1, 1, n, P + t) of what new positions may see; None: all that came before, in the window."""
+        return None
+
     def keep(self, rows: Tensor) -> None:
         for layer in self.cascade_layers():
             layer.keep(rows)
@@ -125,18 +130,25 @@ def cascade_attention(
     s_aux: Tensor | None = None,
     softcap: float | None = None,
     cascade: CascadeCache | None = None,
+    packed: PackedRow | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention function in transformers' calling convention: query (K, H, n, D) -> output (K, n, H, D).
 
     s_aux: attention sinks (H,), as in gpt-oss; softcap: tanh cap of scores, as in Gemma 2.
-    Without a cascade cache it is plain causal attention; only a ready 4D mask is honoured then.
+    packed: the row of `packing` that the tokens are. Without it and without a cascade cache this is plain causal
+    attention; only a ready 4D mask is honoured then.
     """
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    if packed is not None:
+        packed.attended += 1
+        return packed_attention(query, key, value, packed, scale, sliding_window, s_aux, softcap), None
     prefix: KeyValues | None = None
     if cascade is not None:
         cascade.attended += 1
+        attention_mask = cascade.visible(sliding_window, query.device)
+        sliding_window = sliding_window if attention_mask is None else None
         prefix = cascade.cascade_layers()[cast(int, module.layer_idx)].prefix
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     n, t = query.shape[2], key.shape[2]
     special = s_aux is not None or softcap is not None or (sliding_window is not None and sliding_window < t)
     if prefix is None and not special and (n == t or attention_mask is not None):
@@ -150,63 +162,7 @@ def cascade_attention(
             scale=scale,
         )
         return out.transpose(1, 2).contiguous(), None
-    return _attend(query, (key, value), prefix, scale, attention_mask, sliding_window, s_aux, softcap), None
-
-
-def _attend(
-    query: Tensor,
-    tail: KeyValues,
-    prefix: KeyValues | None,
-    scale: float,
-    mask: Tensor | None,
-    window: int | None,
-    sinks: Tensor | None,
-    softcap: float | None,
-) -> Tensor:
-    """Softmax over prefix and tail scores together, in fp32. Returns (K, n, H, D)."""
-    keys, values = tail
-    rows, heads, n, size = query.shape
-    kv_heads, t = keys.shape[1], keys.shape[2]
-    groups = heads // kv_heads
-    p = 0 if prefix is None else prefix[0].shape[2]
-    grouped = query.reshape(rows, kv_heads, groups * n, size)
-    scores = torch.matmul(grouped, keys.transpose(2, 3)).float()  # (K, Hkv, G n, t)
-    if prefix is not None:
-        # All rows' queries of one key/value head against the prompt: (Hkv, K G n, D) x (Hkv, D, P).
-        flat = grouped.transpose(0, 1).reshape(kv_heads, rows * groups * n, size)
-        shared = torch.matmul(flat, prefix[0][0].transpose(1, 2))
-        shared = shared.view(kv_heads, rows, groups * n, p).transpose(0, 1)
-        scores = torch.cat([shared.float(), scores], dim=-1)
-    scores = scores * scale
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.view(rows, kv_heads, groups, n, p + t)
-    if mask is not None:
-        scores = (
-            scores.masked_fill(~mask[:, :, None], -torch.inf) if mask.dtype == torch.bool else scores + mask[:, :, None]
-        )
-    elif n > 1 or (window is not None and window < p + t):
-        scores = scores.masked_fill(_hidden(n, p + t, window, scores.device), -torch.inf)
-    if sinks is not None:
-        sink = sinks.float().view(1, kv_heads, groups, 1, 1).expand(rows, -1, -1, n, 1)
-        weights = torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
-    else:
-        weights = torch.softmax(scores, dim=-1)
-    weights = weights.to(query.dtype).view(rows, kv_heads, groups * n, p + t)
-    out = torch.matmul(weights[..., p:], values)
-    if prefix is not None:
-        flat = weights[..., :p].transpose(0, 1).reshape(kv_heads, rows * groups * n, p)
-        shared = torch.matmul(flat, prefix[1][0])
-        out = out + shared.view(kv_heads, rows, groups * n, values.shape[3]).transpose(0, 1)
-    return out.reshape(rows, heads, n, values.shape[3]).transpose(1, 2).contiguous()
-
-
-def _hidden(n: int, total: int, window: int | None, device: torch.device) -> Tensor:
-    """(n, total) bool: positions that the last n of `total` may not see (later ones, or beyond the window)."""
-    at = torch.arange(total - n, total, device=device)[:, None]
-    other = torch.arange(total, device=device)[None, :]
-    hidden = other > at
-    return hidden if window is None else hidden | (other <= at - window)
+    return attend(query, (key, value), prefix, scale, attention_mask, sliding_window, s_aux, softcap), None
 
 
 def register_cascade_attention() -> None:

@@ -1,4 +1,5 @@
-"""Converts the embedded model's GGUF file to a Hugging Face directory: config, tokenizer, bf16 weights.
+"""Converts a Llama's GGUF file, such as the embedded model's, to a Hugging Face directory: config, tokenizer, bf16
+weights.
 
 transformers can read a GGUF file too, but parses it three times over and reports no progress; going through the
 `gguf` package directly takes a third of the time. The result is the same, weight for weight (a test compares them).
@@ -55,8 +56,10 @@ def convert_gguf(source: Path, target: Path, report: Progress) -> None:
         report("write", 0.0)
         save_file(state, str(target / "model.safetensors"), metadata={"format": "pt"})
         config.save_pretrained(str(target))
-        # The chat model ends a turn with <|im_end|>; continuing plain text it may also end the document.
-        ends = [tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|endoftext|>")]
+        # A chat model ends a turn with <|im_end|>; continuing plain text it may also end the document.
+        known = tokenizer.get_vocab()
+        named = [known.get("<|im_end|>"), known.get("<|endoftext|>"), tokenizer.eos_token_id]
+        ends = list(dict.fromkeys(t for t in named if t is not None))
         _transformers.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=ends[0]
         ).save_pretrained(str(target))

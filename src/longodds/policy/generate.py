@@ -40,7 +40,7 @@ def sample_rows(
     keys = row_keys(key.seed, key.task_digest, key.indices).to(device)
     active = list(range(k))  # rows by their place in the batch
     computed = max(k, model.min_rows)
-    rows = model.rows(state, computed)
+    rows = model.rows(state, computed, room=params.max_tokens)
     logits = state.logits.expand(k, -1)
     for position in range(params.max_tokens):
         choice = choose(logits, params, keys, position)
@@ -93,9 +93,7 @@ def score_rows(model: SharedPrefixModel, state: PromptState, token_ids: Sequence
     first = (state.logits - torch.logsumexp(state.logits, dim=-1, keepdim=True))[0]
     parts: list[Tensor] = [first[padded[:, 0]][:, None]]
     if longest > 1:
-        logits = model.step(model.rows(state, len(token_ids)), padded[:, :-1])
-        picked = logits.gather(-1, padded[:, 1:, None])[..., 0]
-        parts.append(picked - torch.logsumexp(logits, dim=-1))
+        parts.append(model.score(model.rows(state, len(token_ids)), padded[:, :-1], padded[:, 1:]))
     table = as_floats(torch.cat(parts, dim=1))
     return [line[: len(ids)] for line, ids in zip(table, token_ids, strict=True)]
 

@@ -10,26 +10,16 @@ import torch
 from longodds.errors import UserError
 from longodds.policy.cascade import ATTENTION_NAME
 from longodds.policy.generate import in_chunks, sample_rows, score_rows
-from longodds.policy.loading import (
-    DTYPES,
-    active_parameters,
-    check_device,
-    check_dtype,
-    check_threads,
-    load_model,
-    load_tokenizer,
-    merge_adapter,
-    stop_token_ids,
-)
+from longodds.policy.loading import DTYPES
 from longodds.policy.prefix import PromptState, SharedPrefixModel
-from longodds.policy.quiet import quiet_transformers
 from longodds.policy.stopping import RowText
-from longodds.policy.weights import adapter_digest, check_adapter_base, read_adapter_config, weights_digest
-from longodds.types import Completion, Prompt, SampleKey, SamplingParams, digest_text
+from longodds.types import Completion, Prompt, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from longodds.policy.loading import LoadedModel
 
 _CPU_BATCH_BYTES = 1 << 30
 _GPU_BATCH_BYTES = 8 << 30
@@ -38,7 +28,7 @@ _GPU_BATCH_BYTES = 8 << 30
 class HFPolicy:
     """A frozen model that can be sampled and can score text (the `Policy` protocol).
 
-    name: the spec. version: digest of base weights and adapter. parameters: active parameters (`active_parameters`).
+    name: the spec. version: digest of base weights and adapter. parameters: active parameters of the base model.
     base_sha256: digest of the base weights alone. adapter: directory of the adapter in use, or None. dtype: `bf16`
     or `fp32`. notes: what whoever reads the results should know of this policy, one line each.
     """
@@ -46,48 +36,33 @@ class HFPolicy:
     def __init__(
         self,
         name: str,
-        directory: Path,
+        loaded: LoadedModel,
         *,
+        version: str,
+        model: Any = None,
         adapter: Path | None = None,
-        base_sha256: str | None = None,
-        dtype: str | None = None,
-        device: str = "cpu",
-        threads: int | None = None,
         batch_bytes: int | None = None,
         notes: Sequence[str] = (),
     ) -> None:
-        """base_sha256: of the weights if known already (saves reading them). batch_bytes: memory that one batch of rows
-        may take beside the model (default 1 GiB on the CPU, 8 GiB on a GPU). Other arguments as in `open_policy`.
-
-        Raises UserError for anything that can't be used.
-        """
+        """model: what to run instead of `loaded.model` (the same with an adapter). batch_bytes: memory that one batch
+        of rows may take beside the model (default 1 GiB on the CPU, 8 GiB on a GPU)."""
         self.name = name
-        self.directory = directory
+        self.version = version
+        self.directory = loaded.directory
+        self.parameters = loaded.parameters
+        self.base_sha256 = loaded.base_sha256
         self.adapter = adapter
         self.notes: tuple[str, ...] = tuple(notes)
-        self.device = check_device(device)
-        self.dtype = check_dtype(dtype, self.device)
-        if self.device.type == "cpu":
-            torch.set_num_threads(check_threads(threads))
-        self.base_sha256 = base_sha256 or weights_digest(directory)
-        self.version = self.base_sha256[:16]
-        if adapter is not None:
-            read_adapter_config(adapter)
-            check_adapter_base(adapter, self.base_sha256)
-            self.version = digest_text(self.base_sha256, adapter_digest(adapter))
-        with quiet_transformers():
-            self.tokenizer = load_tokenizer(directory)
-            model = load_model(directory, DTYPES[self.dtype])
-            self.parameters = active_parameters(model)
-            if adapter is not None:
-                model = merge_adapter(model, adapter)
-        model.eval().requires_grad_(False)
-        self.model: Any = model.to(self.device)
+        self.device = loaded.device
+        self.dtype = loaded.dtype
+        self.tokenizer = loaded.tokenizer
+        self.stop_ids = loaded.stop_ids
+        self.model: Any = loaded.model if model is None else model
         exact = self.device.type == "cpu" and self.dtype == "fp32"
-        self._rows = SharedPrefixModel(
-            self.model, shared=model.config._attn_implementation == ATTENTION_NAME, min_rows=16 if exact else 1
-        )
-        self.stop_ids = stop_token_ids(self.model, self.tokenizer)
+        shared = self.model.config._attn_implementation == ATTENTION_NAME
+        routed = any(".experts." in name for name, _ in self.model.named_parameters())  # routing waits for the device
+        static = self.device.type == "cuda" and not routed
+        self._rows: Any = SharedPrefixModel(self.model, shared=shared, min_rows=16 if exact else 1, static=static)
         self.batch_bytes = batch_bytes or (_CPU_BATCH_BYTES if self.device.type == "cpu" else _GPU_BATCH_BYTES)
         self._last: tuple[tuple[int, ...], PromptState] | None = None
 
@@ -125,7 +100,7 @@ class HFPolicy:
         except re.error as e:
             raise UserError(f"stop_regex {prompt.stop_regex!r}: {e}") from e
         ids = self.encode(prompt)
-        self._check_room(len(ids) + params.max_tokens)
+        check_room(self.name, self.model, len(ids) + params.max_tokens)
         state = self._read(ids)
 
         def new_row() -> RowText:
@@ -140,17 +115,15 @@ class HFPolicy:
     def compute_logprobs(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probabilities (nats, temperature 1) of each continuation, given the prompt that is read once."""
         ids = self.encode(prompt)
-        vocabulary = self._vocabulary()
         for row in token_ids:
-            if any(not 0 <= t < vocabulary for t in row):
-                raise UserError(f"policy '{self.name}': a token id is outside its vocabulary of {vocabulary}")
+            check_tokens(self.name, self.model, row)
         result: list[list[float]] = [[] for _ in token_ids]
         # Similar lengths together, so that little is padded; empty rows have nothing to score.
         order = sorted((i for i in range(len(token_ids)) if len(token_ids[i])), key=lambda i: len(token_ids[i]))
         if not order:
             return result
         longest = len(token_ids[order[-1]])
-        self._check_room(len(ids) + longest)
+        check_room(self.name, self.model, len(ids) + longest)
         state = self._read(ids)
         for part in in_chunks(order, self._max_scored(len(ids), longest)):
             for i, row in zip(part, score_rows(self._rows, state, [token_ids[i] for i in part]), strict=True):
@@ -161,7 +134,7 @@ class HFPolicy:
         """Frees the model's memory; the policy can't be used afterwards."""
         self._last = None
         self.model = None
-        self._rows.model = None
+        self._rows = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -175,7 +148,7 @@ class HFPolicy:
 
     def _max_scored(self, prompt_tokens: int, new_tokens: int) -> int:
         heads = self.model.config.get_text_config().num_attention_heads
-        a_token = self._tail_bytes() + 3 * 4 * self._vocabulary() + 3 * 4 * heads * (prompt_tokens + new_tokens)
+        a_token = self._tail_bytes() + 3 * 4 * heads * (prompt_tokens + new_tokens)
         return max(1, self.batch_bytes // (a_token * new_tokens))
 
     def _tail_bytes(self) -> int:
@@ -188,14 +161,6 @@ class HFPolicy:
     def _vocabulary(self) -> int:
         return int(self.model.config.get_text_config().vocab_size)
 
-    def _check_room(self, tokens: int) -> None:
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and tokens > limit:
-            raise UserError(
-                f"policy '{self.name}': prompt and new tokens are {tokens} tokens, its context is {limit}; "
-                "lower max_tokens or shorten the prompt"
-            )
-
     def _read(self, ids: list[int]) -> PromptState:
         """The prompt's state; the last one is kept, as a prompt is often sampled in pieces and then scored."""
         if self._last is None or self._last[0] != tuple(ids):
@@ -204,6 +169,23 @@ class HFPolicy:
                 state = self._rows.prefill(torch.tensor([ids], device=self.device))
             self._last = (tuple(ids), state)
         return self._last[1]
+
+
+def check_room(name: str, model: Any, tokens: int) -> None:
+    """Raises UserError when so many tokens don't fit the model's context."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and tokens > limit:
+        raise UserError(
+            f"policy '{name}': prompt and new tokens are {tokens} tokens, its context is {limit}; "
+            "lower max_tokens or shorten the prompt"
+        )
+
+
+def check_tokens(name: str, model: Any, ids: Sequence[int]) -> None:
+    """Raises UserError for token ids that the model does not have."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    if any(not 0 <= t < vocabulary for t in ids):
+        raise UserError(f"policy '{name}': a token id is outside its vocabulary of {vocabulary}")
 
 
 def check_params(params: SamplingParams) -> None:

@@ -1,27 +1,68 @@
-"""Loads a causal language model, its tokenizer and an adapter; checks what the caller asked for."""
+"""Loads a causal language model and its tokenizer onto a device; checks what the caller asked for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import peft
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from longodds.errors import UserError
 from longodds.policy.cascade import ATTENTION_NAME, register_cascade_attention
 from longodds.policy.prefix import can_share
+from longodds.policy.quiet import quiet_transformers
 from longodds.policy.threads import available_cores, choose_threads, read_load_average
+from longodds.policy.weights import weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from longodds.policy.opening import OpenOptions
+
+AUTO = "auto"  # the device that means: wherever there is room
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
-# Partially typed libraries, taken as untyped in one place.
+# A partially typed library, taken as untyped in one place.
 _transformers: Any = transformers
-_peft: Any = peft
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory, without an adapter.
+
+    model: the transformers model. device: where token ids go (where the embedding is). dtype: `bf16` or `fp32`.
+    base_sha256: digest of the weights. parameters: active parameters. stop_ids: tokens that end a text.
+    """
+
+    directory: Path
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: str
+    base_sha256: str
+    parameters: int
+    stop_ids: frozenset[int]
+
+
+def load(directory: Path, options: OpenOptions, base_sha256: str | None = None) -> LoadedModel:
+    """Reads a model directory. base_sha256: of the weights if known already (saves reading them once more).
+
+    Raises UserError for anything that can't be used.
+    """
+    device = None if options.device == AUTO else check_device(options.device)
+    dtype = check_dtype(options.dtype, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if device is None or device.type == "cpu":
+        torch.set_num_threads(check_threads(options.threads))
+    digest = base_sha256 or weights_digest(directory)
+    with quiet_transformers():
+        tokenizer = load_tokenizer(directory)
+        model = load_model(directory, DTYPES[dtype], device)
+    model.eval().requires_grad_(False)
+    where: torch.device = model.get_input_embeddings().weight.device
+    return LoadedModel(
+        directory, model, tokenizer, where, dtype, digest, active_parameters(model), stop_token_ids(model, tokenizer)
+    )
 
 
 def check_device(device: str) -> torch.device:
@@ -29,9 +70,9 @@ def check_device(device: str) -> torch.device:
     try:
         parsed = torch.device(device)
     except RuntimeError as e:
-        raise UserError(f"device '{device}': unknown; write cpu, cuda or cuda:N") from e
+        raise UserError(f"device '{device}': unknown; write cpu, cuda, cuda:N or auto") from e
     if parsed.type not in ("cpu", "cuda"):
-        raise UserError(f"device '{device}': not supported; write cpu, cuda or cuda:N")
+        raise UserError(f"device '{device}': not supported; write cpu, cuda, cuda:N or auto")
     seen = torch.cuda.device_count()
     if parsed.type == "cuda" and (parsed.index or 0) >= seen:
         raise UserError(
@@ -72,40 +113,24 @@ def load_tokenizer(directory: Path) -> Any:
         raise UserError(f"{directory}: no usable tokenizer ({_first_line(e)})") from e
 
 
-def load_model(directory: Path, dtype: torch.dtype) -> Any:
-    """The model, with cascade attention if its architecture can share a prompt and plain attention otherwise."""
+def load_model(directory: Path, dtype: torch.dtype, device: torch.device | None) -> Any:
+    """The model, with cascade attention if its architecture can share a prompt and plain attention otherwise.
+
+    device: None spreads it over the GPUs and the CPU's memory.
+    """
     register_cascade_attention()
+    placed = {"device_map": AUTO} if device is None else {}
     try:
         model = _transformers.AutoModelForCausalLM.from_pretrained(
-            str(directory), dtype=dtype, attn_implementation=ATTENTION_NAME
+            str(directory), dtype=dtype, attn_implementation=ATTENTION_NAME, **placed
         )
+        if device is not None:
+            model = model.to(device)
     except (OSError, ValueError, KeyError) as e:
         raise UserError(f"{directory}: not a causal language model that can be loaded ({_first_line(e)})") from e
     if not can_share(model):
         model.set_attn_implementation("sdpa")
     return model
-
-
-def merge_adapter(model: Any, adapter: Path) -> Any:
-    """Adds a LoRA adapter's update to the weights: a frozen policy then runs at the base model's speed.
-
-    Raises UserError unless the adapter's tensors are exactly those that its config asks for on this model; peft alone
-    would leave what is missing at its initial value, and drop what it has no place for, in silence.
-    """
-    try:
-        config = _peft.PeftConfig.from_pretrained(str(adapter))
-        if config.peft_type != _peft.PeftType.LORA:
-            raise ValueError(f"it is a {config.peft_type} adapter, only LORA is supported")
-        config.inference_mode = True
-        lora = _peft.PeftModel(model, config)
-        loaded = lora.load_adapter(str(adapter), "default")
-        if loaded.missing_keys or loaded.unexpected_keys:
-            first = (loaded.missing_keys or loaded.unexpected_keys)[0]
-            what = "has no tensor" if loaded.missing_keys else "has a tensor without a place"
-            raise ValueError(f"it {what}: {first}")
-        return lora.merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as e:
-        raise UserError(f"adapter {adapter}: does not fit this model ({_first_line(e)})") from e
 
 
 def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -79,37 +79,58 @@ def _learn_tinker(spec: PolicySpec, name: str, options: OpenOptions, lora: LoraO
     return open_tinker_learner(spec, name, options, lora)
 
 
+def _open_local_learner(spec: PolicySpec, name: str, options: OpenOptions, lora: LoraOptions) -> Learner:
+    from longodds.policy.local import open_local_learner
+
+    return open_local_learner(spec, name, options, lora)
+
+
 # What opens each kind of policy; `name` is the spec as the user wrote it.
 _POLICIES: Mapping[str, Callable[[PolicySpec, str, OpenOptions], Policy]] = {
     "embedded": _open_local,
     "hf": _open_local,
     "openai": _open_openai,
     "tinker": _open_tinker,
+    "gguf": _open_local,
 }
 
 # What opens each kind of learner.
 _LEARNERS: Mapping[str, Callable[[PolicySpec, str, OpenOptions, LoraOptions], Learner]] = {
     "tinker": _learn_tinker,
+    "embedded": _open_local_learner,
+    "hf": _open_local_learner,
+    "gguf": _open_local_learner,
 }
 
 
-def open_policy(spec: str, options: OpenOptions | None = None) -> Policy:
-    """Opens the policy that `spec` names (forms in `parse_policy_spec`).
+def open_policy(spec: str | PolicySpec, options: OpenOptions | None = None, *, name: str | None = None) -> Policy:
+    """Opens the policy that `spec` names (forms in `parse_policy_spec`). name: of the policy, if not the spec itself.
 
     Raises UserError for a spec, model, adapter or device that can't be used, InfraError when a service doesn't answer.
     """
-    parsed = parse_policy_spec(spec)
+    parsed, named = _parsed(spec, name)
     opener = _POLICIES.get(parsed.kind)
     if opener is None:
-        raise UserError(f"policy '{spec}': a policy of kind '{parsed.kind}' cannot be opened here")
-    return opener(parsed, spec, options or OpenOptions())
+        raise UserError(f"policy '{named}': a policy of kind '{parsed.kind}' cannot be opened here")
+    return opener(parsed, named, options or OpenOptions())
 
 
-def open_learner(spec: str, options: OpenOptions | None = None, lora: LoraOptions | None = None) -> Learner:
+def open_learner(
+    spec: str | PolicySpec,
+    options: OpenOptions | None = None,
+    lora: LoraOptions | None = None,
+    *,
+    name: str | None = None,
+) -> Learner:
     """Opens the model that `spec` names for training an adapter. Raises as `open_policy`, and for a kind that
     can't be trained."""
-    parsed = parse_policy_spec(spec)
+    parsed, named = _parsed(spec, name)
     opener = _LEARNERS.get(parsed.kind)
     if opener is None:
-        raise UserError(f"policy '{spec}': a policy of kind '{parsed.kind}' cannot be trained")
-    return opener(parsed, spec, options or OpenOptions(), lora or LoraOptions())
+        raise UserError(f"policy '{named}': a policy of kind '{parsed.kind}' cannot be trained")
+    return opener(parsed, named, options or OpenOptions(), lora or LoraOptions())
+
+
+def _parsed(spec: str | PolicySpec, name: str | None) -> tuple[PolicySpec, str]:
+    parsed = parse_policy_spec(spec) if isinstance(spec, str) else spec
+    return parsed, name or (spec if isinstance(spec, str) else f"{parsed.kind}:{parsed.location or ''}")

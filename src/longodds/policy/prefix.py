@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from longodds.policy.cascade import CascadeCache, KeyValues
+from longodds.policy.attention import KeyValues
+from longodds.policy.cascade import CascadeCache
+from longodds.policy.decoding import StaticRows
+from longodds.policy.head import Head
 
 _SHAREABLE_LAYERS = {"full_attention", "sliding_attention"}
 
@@ -63,62 +66,88 @@ class SharedPrefixModel:
     whatever the number, order or content of the others.
     """
 
-    def __init__(self, model: Any, *, shared: bool, min_rows: int = 1) -> None:
+    def __init__(self, model: Any, *, shared: bool, min_rows: int = 1, static: bool = False) -> None:
+        """static: keep shapes fixed in steps of one token (`decoding`)."""
         self.model = model
+        self.static = static
         self.shared = shared
         self.min_rows = min_rows
         self.layers = int(model.config.get_text_config().num_hidden_layers)
+        self._head = Head(model)
+        self._head_agrees: bool | None = None
         # transformers renamed the argument in 5.24.
         self._cache_argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     def prefill(self, ids: Tensor) -> PromptState:
         """Reads a prompt, ids (1, P)."""
         position_ids = torch.arange(ids.shape[1], device=ids.device)[None]
+        if self._head_agrees is None:
+            few = ids[:, :8]
+            hidden = self.model.get_decoder()(input_ids=few, use_cache=False).last_hidden_state
+            logits = self.model(input_ids=few, use_cache=False).logits
+            self._head_agrees = self._head.agrees(hidden[0], logits[0])
         if self.shared:
             cache = CascadeCache(layers=self.layers)
-            out = self._forward(ids, position_ids, cache, logits_to_keep=1)
+            out = self._forward(self.model, ids, position_ids, cache, logits_to_keep=1)
             if cache.complete():
-                return PromptState(out[:, -1], ids.shape[1], cache.as_prefixes())
+                return PromptState(out.logits[:, -1].float(), ids.shape[1], cache.as_prefixes())
             # The architecture has attention of its own kind in some layer: give up sharing, keep being right.
             self.model.set_attn_implementation("sdpa")
             self.shared = False
         plain = _new_plain_cache(self.model.config)
-        out = self._forward(ids, position_ids, plain, logits_to_keep=1)
-        return PromptState(out[:, -1], ids.shape[1], None, plain)
+        out = self._forward(self.model, ids, position_ids, plain, logits_to_keep=1)
+        return PromptState(out.logits[:, -1].float(), ids.shape[1], None, plain)
 
-    def rows(self, state: PromptState, k: int) -> Rows:
-        """k rows that have read the prompt and nothing else."""
+    def rows(self, state: PromptState, k: int, *, room: int | None = None) -> Rows | StaticRows:
+        """k rows that have read the prompt and nothing else.
+
+        room: new tokens a row at most, fed one at a time, if known; then steps on a GPU are recorded as a graph.
+        """
         if state.prefixes is not None:
+            if room is not None and self.static:
+                return StaticRows(
+                    self.model, self._forward, state.prefixes, k, room, record=state.logits.device.type == "cuda"
+                )
             return Rows(CascadeCache(state.prefixes), state.length)
         # A plain cache is changed by use, so each batch of rows starts from a copy of its own.
         cache = cast("Any", copy.deepcopy(state.cache))
         cache.reorder_cache(torch.zeros(k, dtype=torch.long, device=state.logits.device))
         return Rows(cache, state.length)
 
-    def step(self, rows: Rows, ids: Tensor) -> Tensor:
+    def step(self, rows: Rows | StaticRows, ids: Tensor) -> Tensor:
         """Feeds (K, n) tokens and returns logits (K, n, V) in fp32."""
+        if isinstance(rows, StaticRows):
+            return rows.step(ids)
+        return self._feed(self.model, rows, ids).logits.float()
+
+    def score(self, rows: Rows, ids: Tensor, targets: Tensor) -> Tensor:
+        """Feeds (K, n) tokens; log-probabilities (K, n), nats, of the (K, n) tokens that follow them.
+
+        The logits of all tokens never exist at once, unless the architecture does something unknown behind its last
+        layer.
+        """
+        if self._head_agrees:
+            hidden: Tensor = self._feed(self.model.get_decoder(), rows, ids).last_hidden_state
+            return self._head.logprobs(hidden.flatten(0, 1), targets.flatten()).view(targets.shape)
+        logits = self.step(rows, ids)
+        return logits.gather(-1, targets[..., None])[..., 0] - torch.logsumexp(logits, dim=-1)
+
+    def _feed(self, network: Any, rows: Rows, ids: Tensor) -> Any:
         n = ids.shape[1]
         position_ids = torch.arange(rows.length, rows.length + n, device=ids.device)[None].expand(ids.shape[0], -1)
-        out = self._forward(ids, position_ids, rows.cache, logits_to_keep=0)
+        out = self._forward(network, ids, position_ids, rows.cache)
         if isinstance(rows.cache, CascadeCache) and not rows.cache.complete():
             raise RuntimeError(f"{type(self.model).__name__}: an attention layer didn't see the prompt")
         rows.length += n
         return out
 
     def _forward(
-        self, ids: Tensor, position_ids: Tensor, cache: CascadeCache | DynamicCache, *, logits_to_keep: int
-    ) -> Tensor:
-        extra: dict[str, Any] = {self._cache_argument: cache}
+        self, network: Any, ids: Tensor, position_ids: Tensor, cache: CascadeCache | DynamicCache, **more: Any
+    ) -> Any:
+        extra: dict[str, Any] = {self._cache_argument: cache, **more}
         if isinstance(cache, CascadeCache):
             extra["cascade"] = cache
-        out: Any = self.model(
-            input_ids=ids,
-            position_ids=position_ids,
-            use_cache=True,
-            logits_to_keep=logits_to_keep,
-            **extra,
-        )
-        return out.logits.float()
+        return network(input_ids=ids, position_ids=position_ids, use_cache=True, **extra)
 
 
 def _new_plain_cache(config: Any) -> DynamicCache:

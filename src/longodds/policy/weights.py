@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from longodds.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
 ADAPTER_RECORD = "longodds_adapter.json"
 _CHUNK = 1 << 22
@@ -65,6 +68,22 @@ def safetensors_digest(paths: list[Path]) -> str:
     return h.hexdigest()
 
 
+_DTYPE_NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """What `safetensors_digest` says of the file that holds these floating-point tensors."""
+    import torch
+
+    h = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        kind = _DTYPE_NAMES[str(tensor.dtype).removeprefix("torch.")]
+        h.update(f"{name}\0{kind}\0{list(tensor.shape)}\0".encode())
+        h.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return h.hexdigest()
+
+
 def weights_digest(directory: Path) -> str:
     """Content digest (sha256, hexadecimal) of a model directory's weights.
 
@@ -88,14 +107,17 @@ def weights_digest(directory: Path) -> str:
 
 def adapter_digest(directory: Path) -> str:
     """Content digest of a PEFT adapter: its weights and what of its config changes the result."""
-    config = read_adapter_config(directory)
-    effective = {
-        k: config.get(k)
-        for k in ("peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-    }
+    effective = effective_adapter_config(read_adapter_config(directory))
     h = hashlib.sha256(json.dumps(effective, sort_keys=True).encode())
-    h.update(weights_digest(directory).encode())
+    weights = directory / "adapter_model.safetensors"  # beside it may lie an optimiser's state
+    h.update((safetensors_digest([weights]) if weights.is_file() else weights_digest(directory)).encode())
     return h.hexdigest()
+
+
+def effective_adapter_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What of an adapter's config changes its result, given its tensors."""
+    names = ("peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
+    return {name: getattr(config.get(name), "value", config.get(name)) for name in names}
 
 
 def read_adapter_config(directory: Path) -> dict[str, Any]:
