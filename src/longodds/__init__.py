@@ -31,6 +31,8 @@ _EXPORTS = {
     "export_samples": ("longodds.store", "export_samples"),
     "import_samples": ("longodds.store", "import_samples"),
     "evaluate": ("longodds.strategies", "evaluate_program"),
+    "open_learner": ("longodds.strategies.policies", "open_learner"),
+    "open_policy": ("longodds.strategies.policies", "open_policy"),
     "load_suite": ("longodds.tasks", "load_suite"),
     "probe": ("longodds.strategies.probing", "probe"),
     "select": ("longodds.strategies.selecting", "select"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longodds.store.checkpoints import CheckpointRow
 from longodds.store.cost import cost_document, derive_cost, money
 from longodds.store.exporting import Exported, export_samples
 from longodds.store.importing import Imported, import_samples
@@ -10,6 +11,7 @@ from longodds.store.rows import TaskRecord, VerdictRow, sample_id
 from longodds.store.rundir import RunDir
 
 __all__ = [
+    "CheckpointRow",
     "Exported",
     "Imported",
     "JsonlWriter",

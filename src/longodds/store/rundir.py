@@ -6,6 +6,7 @@ tasks.jsonl    task, prompt text and prompt token ids, once per task
 samples.jsonl  one row per sample, with log-probabilities
 verdicts.jsonl one row per verdict; the latest that settles a sample counts
 metrics.jsonl  one row per finished cell (task x seed)
+checkpoints.jsonl  one row per checkpoint of a run that trains; the files are under checkpoints/
 cost.json      charged and run; derivable from the rows
 logs/          one file per attempt
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from longodds.config import config_digest, describe_differences
 from longodds.errors import InfraError, UserError
+from longodds.store.checkpoints import CheckpointRow, checkpoint_from_row, checkpoint_to_row
 from longodds.store.jsonl import JsonlWriter, read_records
 from longodds.store.lock import WriterLock
 from longodds.store.rows import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TASKS, SAMPLES, VERDICTS, METRICS = "tasks.jsonl", "samples.jsonl", "verdicts.jsonl", "metrics.jsonl"
+CHECKPOINTS = "checkpoints.jsonl"
 CONFIG, MANIFEST, COST, LOCK, LOGS = "config.json", "manifest.json", "cost.json", "lock", "logs"
 _BEFORE_CONFIG = {MANIFEST, LOCK, LOGS}  # what a run killed while it was being created may leave
 
@@ -191,6 +194,14 @@ class RunDir:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         self._append(METRICS, [row])
 
+    def append_checkpoint(self, row: CheckpointRow) -> None:
+        """A checkpoint whose files are whole."""
+        if CHECKPOINTS not in self._writers:
+            if self._lock is None:
+                raise RuntimeError(f"{self.path}: was opened for reading")
+            self._writers[CHECKPOINTS] = JsonlWriter(self.path / CHECKPOINTS)  # only in runs that train
+        self._append(CHECKPOINTS, [checkpoint_to_row(row)])
+
     def write_json(self, name: str, value: Any) -> None:
         """A whole JSON document beside the rows (`cost.json`), replaced at once."""
         _write_json(self.path / name, value)
@@ -269,6 +280,11 @@ class RunDir:
 
     def metrics(self) -> list[dict[str, Any]]:
         return list(self._rows(METRICS, dict))
+
+    def checkpoints(self) -> list[CheckpointRow]:
+        """By step, the latest of each."""
+        found = {row.step: row for row in self._rows(CHECKPOINTS, checkpoint_from_row)}
+        return [found[step] for step in sorted(found)]
 
     def cost(self) -> dict[str, Any]:
         """The content of cost.json, as the last attempt left it; empty before its end."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
     """The policy of a run. Raises UserError for a spec, model or device that cannot be used."""
-    from longodds.policy import OpenOptions, open_policy
+    from longodds.policy import OpenOptions
+    from longodds.strategies.policies import open_policy
 
     env = environment or read_environment()
     return open_policy(

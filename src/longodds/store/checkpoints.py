@@ -1,0 +1,47 @@
+"""Rows of `checkpoints.jsonl`: the weights that a run made, and when."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """One checkpoint.
+
+    step: optimiser steps behind it, 0 before the first; a later row of the same step replaces an earlier one.
+    path: directory relative to the run (adapter in PEFT format and optimiser state), or a `tinker://` path.
+    kind: `adapter` or `tinker`. base: policy spec that training began from. policy_version: that of samples drawn
+    from it. created: local time, ISO 8601. metrics: figures of the step that made it (loss, grad_norm, ...).
+    """
+
+    step: int
+    path: str
+    kind: str
+    base: str
+    policy_version: str
+    created: str = field(default_factory=_now)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def checkpoint_to_row(row: CheckpointRow) -> dict[str, Any]:
+    return asdict(row)
+
+
+def checkpoint_from_row(row: Mapping[str, Any]) -> CheckpointRow:
+    """Raises KeyError, TypeError or ValueError for a row that is none."""
+    if row["kind"] not in ("adapter", "tinker"):
+        raise ValueError(f"field 'kind' is {row['kind']!r}, not 'adapter' or 'tinker'")
+    names = ("path", "kind", "base", "policy_version", "created")
+    return CheckpointRow(
+        step=int(row["step"]), **{n: str(row[n]) for n in names}, metrics=dict(row.get("metrics") or {})
+    )
