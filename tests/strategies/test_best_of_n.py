@@ -174,8 +174,11 @@ def test_a_task_that_cannot_be_judged_by_is_named_and_the_others_are_done(tmp_pa
                 raise UserError("its reference raises: no")
             return super().evaluate(task, program, timed=timed)
 
+    class Local(FakePolicy):
+        device = "cpu"  # where programs are timed: nothing is sampled ahead, so nothing is sampled in vain
+
     progress = Recorder()
-    outcome, policy, _ = run_fresh(tmp_path / "a", evaluator=Picky(), progress=progress)
+    outcome, policy, _ = run_fresh(tmp_path / "a", Local(), evaluator=Picky(), progress=progress)
     assert outcome.unusable == {"fake/t1": "its reference raises: no"}
     assert not outcome.complete
     assert outcome.unjudged == 0

@@ -1,13 +1,13 @@
 """Best-of-N: K samples per task and seed, every one judged, in a run directory that survives a kill at any moment.
 
 The run is a list of cells (task x seed). A cell is sampled, then judged, then summed up; what a cell owes is read
-from the run itself, so resuming is running again. Sampling and judging meet only where `go` draws from a generator.
+from the run itself, so resuming is running again. Sampling and judging meet only in `go`: where they don't take the
+same device from each other, the next cells are sampled while earlier ones are judged.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from longodds.errors import UserError
 from longodds.selection import surprisal_of
 from longodds.store import RunDir, cost_document, derive_cost, money, sample_id
+from longodds.strategies.ahead import Ahead
 from longodds.strategies.judging import Judge, Ledger, owed_verdicts
 from longodds.strategies.opening import open_settings_evaluator, open_settings_policy, prepare_policy
-from longodds.strategies.planning import TimePlan, choose_tasks, parse_time
-from longodds.strategies.progress import Progress, Silent
+from longodds.strategies.planning import TimePlan, choose_tasks, may_overlap, parse_time
+from longodds.strategies.progress import OneAtATime, Progress, Silent
 from longodds.strategies.provenance import describe_attempt
 from longodds.strategies.sampling import Asked, Sampler, ask, record
 from longodds.types import SamplingParams
@@ -198,8 +199,8 @@ class _Attempt:
         self._settings = settings
         self._plan = plan
         self._asked = asked
-        self._progress = progress
-        self._evaluator = evaluator
+        self._ahead = Ahead()
+        self._progress = progress = OneAtATime(progress, self._ahead.check)
         self._clock = clock
         self._began = clock()
         self._stopped: str | None = None
@@ -210,6 +211,9 @@ class _Attempt:
         self._ledger = Ledger(run, samples, accept=accept)
         self._judge = Judge(self._ledger, evaluator, plan, progress) if evaluator is not None else None
         self._sampler = self._open_sampler(policy) if policy is not None else None
+        self._overlap = policy is not None and evaluator is not None and may_overlap(policy, plan, settings.device)
+        self._current: Task | None = None
+        self._finished = 0  # samples of cells that need not be kept in memory
         self._summed = {(m.get("task_id"), m.get("seed")) for m in run.metrics()}
 
     def _open_sampler(self, policy: Policy) -> Sampler:
@@ -235,15 +239,17 @@ class _Attempt:
             sampled=len(drawn),
             judged=sum(self._ledger.row(sample) is not None for sample in drawn),
         )
-        for task, cells in itertools.groupby(self._sampled_cells(), key=lambda cell: cell[0]):
-            for _, seed, samples in cells:
-                self._settle(task, seed, samples)
-            self._remeasure(task)
+        if self._overlap:
+            self._ahead.run(self._sampled_cells(), self._settle_next)
+        else:
+            for cell in self._sampled_cells():
+                self._settle_next(cell)
+        self._finish_task()
         unjudged = self._retry()
         return Outcome(
             path=self._run.path,
             expected=expected,
-            samples=sum(len(cell) for cell in self._cells.values()),
+            samples=self._finished + sum(len(cell) for cell in self._cells.values()),
             unjudged=unjudged,
             stopped=self._stopped,
             resumed=self._run.resumed,
@@ -277,6 +283,24 @@ class _Attempt:
         if whole and (owed or (task.id, seed) not in self._summed):
             self._run.append_metrics(cell_metrics(task.id, seed, judged))
             self._summed.add((task.id, seed))
+
+    def _settle_next(self, cell: tuple[Task, int, list[Sample]]) -> None:
+        """The next cell; the first of another task ends the one before."""
+        if self._current is not None and self._current.id != cell[0].id:
+            self._finish_task()
+        self._current = cell[0]
+        self._settle(*cell)
+
+    def _finish_task(self) -> None:
+        """What can only be done when all cells of a task are judged; they leave memory then."""
+        task, self._current = self._current, None
+        if task is None:
+            return
+        self._remeasure(task)
+        for seed in self._settings.seeds:
+            cell = self._cells.get((task.id, seed), [])
+            if len(cell) == self._settings.k and task.id not in self._unusable and not self._unjudged(cell):
+                self._finished += len(self._cells.pop((task.id, seed)))
 
     def _remeasure(self, task: Task) -> None:
         """At K = n the decision on a task rests on its winner, measured again."""

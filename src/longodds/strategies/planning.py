@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from longodds.config import TaskSettings
     from longodds.selection.selectors import AnySelector
-    from longodds.types import Task
+    from longodds.types import Policy, Task
 
 
 def choose_tasks(settings: TaskSettings, *, note: Callable[[str], None] | None = None) -> list[Task]:
@@ -69,6 +69,20 @@ class TimePlan:
 
     def selector(self, seed: int) -> AnySelector:
         return get_selector(self.strategy, seed=seed)
+
+
+def may_overlap(policy: Policy, plan: TimePlan, device: str) -> bool:
+    """Whether sampling may go on while programs are judged on `device`.
+
+    Not where a local model computes on the very device that programs are timed on: each would slow the other down, and
+    the timings would be of both.
+    """
+    where = getattr(policy, "device", None)
+    if where is None or plan.kind == "none":
+        return True
+    kind, _, index = str(where).partition(":")
+    timed, _, timed_index = device.partition(":")
+    return (kind, index or "0") != (timed, timed_index or "0")
 
 
 def parse_time(text: str) -> TimePlan:
