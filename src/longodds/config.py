@@ -81,7 +81,8 @@ class PolicySettings(Settings):
     """Which model writes the programs."""
 
     policy: str = "embedded"
-    """`embedded`, `hf:PATH_OR_ID`, `openai:MODEL`, `tinker:BASE_MODEL`, `tinker://...`."""
+    """`embedded`, `hf:PATH_OR_ID`, `gguf:PATH` (each with `+adapter=PATH`), `openai:MODEL`, `tinker:BASE_MODEL`,
+    `tinker://...`, `run:RUN[@STEP]`, `replay:RUN`."""
     base_url: str | None = None
     """Address of the service behind `openai:` or `tinker:`; the default is the environment's, else the vendor's."""
     tokenizer: str | None = None
