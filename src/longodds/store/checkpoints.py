@@ -19,13 +19,14 @@ class CheckpointRow:
     """One checkpoint.
 
     step: optimiser steps behind it, 0 before the first; a later row of the same step replaces an earlier one.
-    path: directory relative to the run (adapter in PEFT format and optimiser state), or a `tinker://` path.
+    path: directory relative to the run (adapter in PEFT format and optimiser state), or a `tinker://` path; None: the
+    base as it is.
     kind: `adapter` or `tinker`. base: policy spec that training began from. policy_version: that of samples drawn
     from it. created: local time, ISO 8601. metrics: figures of the step that made it (loss, grad_norm, ...).
     """
 
     step: int
-    path: str
+    path: str | None
     kind: str
     base: str
     policy_version: str
@@ -41,7 +42,8 @@ def checkpoint_from_row(row: Mapping[str, Any]) -> CheckpointRow:
     """Raises KeyError, TypeError or ValueError for a row that is none."""
     if row["kind"] not in ("adapter", "tinker"):
         raise ValueError(f"field 'kind' is {row['kind']!r}, not 'adapter' or 'tinker'")
-    names = ("path", "kind", "base", "policy_version", "created")
+    path = None if row["path"] is None else str(row["path"])
+    names = ("kind", "base", "policy_version", "created")
     return CheckpointRow(
-        step=int(row["step"]), **{n: str(row[n]) for n in names}, metrics=dict(row.get("metrics") or {})
+        step=int(row["step"]), path=path, **{n: str(row[n]) for n in names}, metrics=dict(row.get("metrics") or {})
     )

@@ -78,6 +78,8 @@ def _checkpoint(spec: str, parsed: PolicySpec) -> tuple[PolicySpec, Path | None]
             f"policy '{spec}': {path} has made no checkpoint (it has no checkpoints.jsonl, or an empty one)"
         )
     row = _row(spec, rows, parsed.step)
+    if row.path is None:
+        return parse_policy_spec(row.base), None
     if row.kind == "tinker":
         return parse_policy_spec(row.path), None
     directory = path / row.path
