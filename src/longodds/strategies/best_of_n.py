@@ -297,10 +297,12 @@ class _Attempt:
         if task is None:
             return
         self._remeasure(task)
-        for seed in self._settings.seeds:
-            cell = self._cells.get((task.id, seed), [])
-            if len(cell) == self._settings.k and task.id not in self._unusable and not self._unjudged(cell):
-                self._finished += len(self._cells.pop((task.id, seed)))
+        cells = [self._cells.get((task.id, seed), []) for seed in self._settings.seeds]
+        whole = all(len(cell) == self._settings.k and not self._unjudged(cell) for cell in cells)
+        if whole and task.id not in self._unusable:
+            self._finished += sum(len(cell) for cell in cells)
+            for seed in self._settings.seeds:
+                del self._cells[task.id, seed]
 
     def _remeasure(self, task: Task) -> None:
         """At K = n the decision on a task rests on its winner, measured again."""
