@@ -53,13 +53,17 @@ class ReplayPolicy:
         """The token ids that the run's policy was given. Raises UserError for a prompt that it was not asked."""
         return list(self._of(prompt)[1])
 
-    def sample(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Completion]:
-        """The stored completions. Raises UserError for other parameters, prompts, seeds or indices than the run's."""
+    def prepare(self, params: SamplingParams) -> None:
+        """Raises UserError for other parameters than the run's."""
         for field in ("temperature", "top_p", "max_tokens"):
             if (was := getattr(self._params, field)) != (now := getattr(params, field)):
                 raise UserError(
                     f"policy '{self.name}': was sampled with {field} {was:g}, not {now:g}; ask for the same"
                 )
+
+    def sample(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Completion]:
+        """The stored completions. Raises UserError for other parameters, prompts, seeds or indices than the run's."""
+        self.prepare(params)
         digest = self._of(prompt)[0]
         if key.task_digest != digest:
             raise UserError(
