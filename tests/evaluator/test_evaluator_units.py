@@ -293,6 +293,7 @@ def test_the_looks_spend_the_whole_error_and_no_more() -> None:
     for last in (16, 32, 64):
         spent = sum(stats.look_level(n, last) for n in stats.LOOKS[1:] if n <= last)
         assert spent == pytest.approx(stats.LEVEL)
+        assert stats.look_level(last - 1, last) == stats.look_level(last, last) <= stats.LEVEL
 
 
 def test_the_sequential_interval_rarely_excludes_the_truth() -> None:

@@ -63,9 +63,15 @@ def median_interval(d: Sequence[float], level: float) -> Interval:
 
 
 def look_level(look: int, last: int, total: float = LEVEL) -> float:
-    """The error to spend at a look of the schedule that ends at `last` pairs, of `total` for the whole schedule."""
+    """The error to spend at a look of the schedule that ends at `last` pairs, of `total` for the whole schedule.
+
+    Where time ran out between two looks it is the later one's. The look before the first that can call anything faster
+    spends nothing of the schedule's; its interval is for losers.
+    """
     shares = {n: s for n, s in _SHARE.items() if n <= last}
-    return total * shares[look] / sum(shares.values()) if look in shares else total
+    if look <= LOOKS[0] or not shares:
+        return total
+    return total * shares[min((n for n in shares if n >= look), default=max(shares))] / sum(shares.values())
 
 
 def futile(d: Sequence[float]) -> bool:
