@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 
-from longodds.prompts.source import compact_reference, parse_source, split_reference
+from longodds.programs import parse_source
+from longodds.prompts.source import compact_reference, split_reference
 
 _KEPT = frozenset(
     [

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from longodds.errors import UserError
+from longodds.programs import is_docstring, parse_source
 from longodds.prompts.answer import Span, fenced, final_answer, without_prose
 from longodds.prompts.build import BODY_STOP, STYLES, forward_signature
-from longodds.prompts.source import STANDARD_IMPORTS, is_docstring, parse_source, split_reference
+from longodds.prompts.source import STANDARD_IMPORTS, split_reference
 
 if TYPE_CHECKING:
     from longodds.types import Task

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import copy
-import warnings
 from dataclasses import dataclass, field
 
 from longodds.errors import UserError
+from longodds.programs import is_docstring, parse_source
 
 _INPUT_FUNCTIONS = ("get_inputs", "get_init_inputs")
 # Names that every program of ours can rely on, whatever the reference imported.
@@ -17,19 +17,6 @@ STANDARD_IMPORTS = {
     "nn": "import torch.nn as nn",
     "F": "import torch.nn.functional as F",
 }
-
-
-def parse_source(text: str) -> ast.Module | None:
-    """The syntax tree, or None for text that is no Python: never raises, never warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            tree = ast.parse(text)
-            # ast accepts what the compiler refuses (`return` at module level, doubled arguments): no Python either.
-            compile(text, "<program>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-            return None
-    return tree
 
 
 @dataclass(frozen=True)
@@ -67,10 +54,6 @@ def split_reference(source: str, task_id: str) -> ReferenceParts:
             imports.append(node)
         preamble.append(node)
     return ReferenceParts(preamble, model, forward, get_inputs, imports)
-
-
-def is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 class _Strip(ast.NodeTransformer):

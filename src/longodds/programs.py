@@ -1,14 +1,27 @@
-"""One hash for programs that say the same thing in other words: comments, formatting, names of locals."""
+"""One hash for programs that say the same thing in other words: comments, formatting, names of locals.
+
+What the hash leaves out must be nothing that a program can see of itself: with equal hashes one is run, and its verdict
+holds for the other. A program that can look at its own text, names or lines is therefore hashed as it is.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+import warnings
 
-from longodds.prompts.source import is_docstring, parse_source
 from longodds.types import digest_text
 
-# Functions that can see the names of locals: with one of them, names are part of the meaning.
-_REFLECTION = {"locals", "vars", "eval", "exec", "dir", "globals"}
+# By these a program can see names of locals, docstrings, line numbers or its own source.
+_REFLECTION = re.compile(
+    "locals|vars|eval|exec|dir|globals|getattr|open|compile|input|breakpoint|help|sys|os|inspect|linecache|traceback|"
+    "builtins|importlib|warnings|logging|gc|ast|dis|types|pathlib|io|pickle|runpy|pkgutil|tokenize|modules|jit|"
+    "getsource|currentframe|format_exc|print_exc|print_stack"
+)
+_PLAIN_DUNDERS = frozenset({"__init__", "__call__", "__name__", "__future__"})
+_PLAIN_IMPORTS = frozenset(
+    {"__future__", "math", "torch", "numpy", "typing", "functools", "itertools", "operator", "collections", "einops"}
+)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -18,18 +31,58 @@ def program_digest(program: str) -> str:
     """16 hex digits, equal for programs that differ in comments, docstrings, formatting or names of locals.
 
     Arguments keep their names (they are an interface), except those of `forward`, which is called by position.
-    A program that doesn't parse is hashed as text, trailing blanks aside. Never raises.
+    A program that doesn't parse is hashed as text, trailing blanks aside; one that could look at itself, to the letter.
+    Never raises.
     """
     tree = parse_source(program)
     if tree is None:
         return digest_text("text", "\n".join(line.rstrip() for line in program.strip().splitlines()))
     try:
+        if _may_look_at_itself(tree):
+            return digest_text("exact", program)
         _drop_docstrings(tree)
-        if not any(isinstance(n, ast.Name) and n.id in _REFLECTION for n in ast.walk(tree)):
-            _Renamer().visit(tree)
+        _Renamer().visit(tree)
         return digest_text("tree", ast.dump(tree))
     except RecursionError:
-        return digest_text("text", program.strip())
+        return digest_text("exact", program)
+
+
+def parse_source(text: str) -> ast.Module | None:
+    """The syntax tree, or None for text that is no Python: never raises, never warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(text)
+            # ast accepts what the compiler refuses (`return` at module level, doubled arguments): no Python either.
+            compile(text, "<program>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+            return None
+    return tree
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _may_look_at_itself(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+            names = [a.name for a in node.names]
+            if any(n.partition(".")[0] not in _PLAIN_IMPORTS for n in (module or names)):
+                return True
+            parts = {part for name in (*module, *names) for part in name.split(".")}
+        elif isinstance(node, ast.Name):
+            parts = {node.id}
+        elif isinstance(node, ast.Attribute):
+            parts = {node.attr}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            parts = {node.name}
+        else:
+            continue
+        if any(_REFLECTION.fullmatch(p) or (p.startswith("__") and p not in _PLAIN_DUNDERS) for p in parts):
+            return True
+    return False
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
