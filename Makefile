@@ -20,7 +20,7 @@ STAMPS := $(VENV)/.longodds
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test corpus bench lint fmt clean distclean
+.PHONY: help install demo test corpus bench soak lint fmt clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ corpus: $(STAMPS)/dev ## all attacks, rewrites and mutants against the evaluator
 
 bench: $(STAMPS)/dev ## verdicts per minute beside a plain evaluator, in one run
 	$(PY) -m scripts.bench_evaluator
+
+soak: $(STAMPS)/dev ## 2,000 evaluations, a tenth of them attacks, in one evaluator: what is lost, leaks or is left (long)
+	$(PY) -m scripts.soak --out soak.jsonl
 
 lint: $(STAMPS)/dev ## format, lint, types (strict where numbers are made), import rules
 	$(PY) -m ruff format --check .
