@@ -137,6 +137,16 @@ class EvaluationSettings(Settings):
     """Bytes a program may use; the default is half of the machine's."""
     max_pairs: int = Field(default=64, ge=8)
     """Timed pairs of reference and program, at most."""
+    eval_workers: int = Field(default=1, ge=1)
+    """Programs judged at the same time, with `--evaluator seed` only."""
+    cache: bool = True
+    """Whether verdicts are looked up, and kept, in the cache on disk; with `--evaluator sound` only."""
+
+    @model_validator(mode="after")
+    def _side_by_side(self) -> Self:
+        if self.eval_workers > 1 and self.evaluator == "sound":
+            raise ValueError("eval_workers is for --evaluator seed: sound timings don't run side by side")
+        return self
 
 
 class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, EvaluationSettings):
@@ -148,7 +158,7 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
             "kernelbench_root",  # the content of a task decides, and a run keeps to it, wherever it is read from
             "batch_size",
             "threads",
-            "workers",
+            "cache",
             "max_seconds",
             "max_cost",
             "price_prompt",
@@ -161,8 +171,6 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
     """Samples drawn in one go; the unit that a kill can lose."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of a local model; the default is the policy's choice."""
-    workers: int = Field(default=1, ge=1)
-    """Programs evaluated side by side."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Start no new sampling after so many seconds; what was sampled is still judged."""
     max_cost: float | None = Field(default=None, gt=0)

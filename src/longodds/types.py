@@ -150,6 +150,8 @@ class Status(StrEnum):
 
 REMEASURED = "remeasured"
 """Label of a verdict on a winner that was timed again: its interval allows for the number of candidates."""
+CACHED_LABEL = "cached"  # reached earlier, under the same conditions, and kept: charged, but not run
+SEED_LABEL = "evaluator:seed"  # reached KernelBench's way, for comparison only
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path):
 
 def test_the_digest_ignores_budgets_and_nothing_else():
     base = resolve(BestOfNSettings)
-    operational = {"max_seconds": 5.0, "threads": 2, "batch_size": 3, "workers": 2, "price_device": 1.0}
+    operational = {"max_seconds": 5.0, "threads": 2, "batch_size": 3, "cache": False, "price_device": 1.0}
     assert resolve(BestOfNSettings, flags=operational).digest() == base.digest()
     for key, value in {"k": 17, "temperature": 0.7, "seeds": [5], "suite": "dir:x", "time": "none"}.items():
         other = resolve(BestOfNSettings, flags={key: value})

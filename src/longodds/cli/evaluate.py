@@ -25,6 +25,8 @@ def evaluate(
     timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,
     timeout: float = 30.0,
     memory: int | None = None,
+    evaluator: Literal["sound", "seed"] = "sound",
+    cache: Annotated[bool, Parameter(negative="--no-cache")] = True,
     json: bool = False,
 ) -> None:
     """Judge one program against one task: correct or not, how much faster, how sure.
@@ -49,6 +51,10 @@ def evaluate(
         Seconds for importing the program, and again for running it.
     memory
         Bytes that the program may use; half of the machine's if not given.
+    evaluator
+        sound: verdicts that cannot be forged, with intervals; seed: KernelBench's way, for comparison only.
+    cache
+        Whether a verdict of the same program under the same conditions may be taken from the cache on disk.
     json
         One JSON document on stdout.
     """
@@ -65,6 +71,8 @@ def evaluate(
             timeout=timeout,
             memory=memory,
             kernelbench_root=kernelbench_root,
+            way=evaluator,
+            cache=cache,
         )
         if json:
             write_json(out, verdict.to_json())
@@ -77,6 +85,7 @@ def verdict_table(v: Verdict) -> Any:
     rows = [("task", v.task_id), ("verdict", v.status.value.upper())]
     if v.speedup is not None:
         interval = f"  (99 % interval {number(v.ci_low)} to {number(v.ci_high)}, {v.pairs} pairs)"
+        interval = "  (no interval)" if v.ci_low is None and v.ci_high is None else interval
         rows.append(("speedup", f"{v.speedup:.3f}x{interval}"))
         rows.append(("faster", _faster(v)))
     if v.reference_us is not None and v.runtime_us is not None:

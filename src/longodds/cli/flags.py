@@ -70,7 +70,8 @@ class EvaluationFlags:
     timeout: Annotated[float | None, helped("timeout")] = None
     memory: Annotated[int | None, helped("memory")] = None
     max_pairs: Annotated[int | None, helped("max_pairs")] = None
-    workers: Annotated[int | None, helped("workers")] = None
+    eval_workers: Annotated[int | None, helped("eval_workers")] = None
+    cache: Annotated[bool | None, helped("cache"), Parameter(negative="--no-cache")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

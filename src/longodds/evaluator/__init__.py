@@ -5,42 +5,67 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from longodds.errors import UserError
+from longodds.evaluator.cache import VerdictCache
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
+from longodds.evaluator.seed import SeedEvaluator
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import TaskReport, trivial_programs, unchanged, validate_task
 
 __all__ = [
     "EvaluatorSettings",
+    "LocalEvaluator",
+    "SeedEvaluator",
     "TaskReport",
     "device_name",
     "doctor_layers",
     "open_evaluator",
+    "open_seed_evaluator",
     "trivial_programs",
     "unchanged",
     "validate_task",
 ]
 
 
-def open_evaluator(settings: EvaluatorSettings | None = None) -> LocalEvaluator:
-    """Start an evaluator. Raises UserError for settings that can't be met here, InfraError if it does not start."""
-    from longodds.errors import UserError
+def open_evaluator(settings: EvaluatorSettings | None = None, cache: Path | None = None) -> LocalEvaluator:
+    """Start an evaluator. cache: folder where verdicts are kept and looked up (None: every program is run).
 
+    Raises UserError for settings that can't be met here, InfraError if it does not start.
+    """
     settings = settings or EvaluatorSettings()
     Calibration.load(
         settings.calibration, "cpu"
     )  # a broken file is the caller's mistake: say so before anything starts
+    _refuse_what_is_not_here(settings)
+    if cache is not None:
+        settings = replace(settings, hidden=(*settings.hidden, cache))
+    return LocalEvaluator(settings, None if cache is None else VerdictCache(cache))
+
+
+def open_seed_evaluator(
+    settings: EvaluatorSettings | None = None, *, mode: Literal["fast", "full"] = "full", workers: int = 1
+) -> SeedEvaluator:
+    """Start an evaluator that judges KernelBench's way, for comparison only. Raises as `open_evaluator`."""
+    settings = settings or EvaluatorSettings()
+    _refuse_what_is_not_here(settings)
+    return SeedEvaluator(settings, mode=mode, workers=workers)
+
+
+def _refuse_what_is_not_here(settings: EvaluatorSettings) -> None:
     if settings.reference != "eager":
         raise UserError(f"--reference {settings.reference}: only eager is timed against so far; use --reference eager")
     if settings.device != "cpu":
         raise UserError(f"--device {settings.device}: this version evaluates on cpu only; use --device cpu")
-    return LocalEvaluator(settings)
 
 
 def doctor_layers() -> dict[str, str]:
     """Isolation layer -> "on" where a probe saw it hold on this machine, else "off: reason". Loads no torch."""
     import tempfile
-    from pathlib import Path
 
     from longodds.evaluator import sandbox
 

@@ -1,4 +1,8 @@
-"""The evaluator as others see it: no torch here. Starts an oracle, asks it, restarts it, runs equal programs once."""
+"""The evaluator as others see it: no torch here. Starts an oracle, asks it, restarts it, runs equal programs once.
+
+What lasts belongs to this process: the folder that children's folders are made in, so that an oracle that is killed
+leaves nothing behind; and the cache of verdicts.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,39 @@ import json
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from longodds.errors import InfraError, UserError
+from longodds.evaluator.cache import VerdictCache
+from longodds.evaluator.forks import remove_tree
 from longodds.evaluator.settings import EvaluatorSettings
+from longodds.programs import program_digest
 from longodds.types import Status, Task, Verdict
 
 _RETRIES = 2
+_START_S = 300.0
 _BELIEVED_AT_ONCE = {Status.CORRECT, Status.INCORRECT, Status.COMPILE_ERROR, Status.REJECTED}
 
 
 class LocalEvaluator:
-    """Judges programs on this machine through an oracle process of its own. Use it as a context manager."""
+    """Judges programs on this machine through an oracle process of its own. Use it as a context manager.
 
-    def __init__(self, settings: EvaluatorSettings) -> None:
+    cache: verdicts that need not be reached again, and where new ones are kept (None: every program is run).
+    """
+
+    def __init__(self, settings: EvaluatorSettings, cache: VerdictCache | None = None) -> None:
         self.settings = settings
+        self.cache = cache
         self.isolation: dict[str, str] = {}
         self.digest = ""
         self._process: subprocess.Popen[str] | None = None
+        self._root: Path | None = None
         self._start()
 
     def __enter__(self) -> LocalEvaluator:
@@ -43,8 +57,10 @@ class LocalEvaluator:
     # --- the oracle -----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        boot = f"import sys; sys.path[:0] = {[root]!r}; from longodds.evaluator import oracle; oracle.main()"
+        source = str(Path(__file__).resolve().parents[2])
+        boot = f"import sys; sys.path[:0] = {[source]!r}; from longodds.evaluator.serve import main; main()"
+        self._root = Path(tempfile.mkdtemp(prefix="longodds-", dir=open_folder()))
+        self._root.chmod(0o711)  # children that run as another user must get through to their own folders
         self._process = subprocess.Popen(
             [sys.executable, "-B", "-c", boot],
             stdin=subprocess.PIPE,
@@ -53,10 +69,12 @@ class LocalEvaluator:
             text=True,
             start_new_session=True,  # Ctrl-C reaches the controller alone, which ends the oracle in order
         )
-        document = asdict(self.settings)
-        document["calibration"] = str(self.settings.calibration) if self.settings.calibration else None
-        self._write(document)
-        ready = self._read(120.0)
+        try:
+            self._write({"settings": self.settings.to_json(), "root": str(self._root)})
+            ready = self._read(_START_S)
+        except BaseException:
+            self._stop()
+            raise
         self.digest, self.isolation = ready["ready"], ready["isolation"]
 
     def _write(self, document: dict[str, Any]) -> None:
@@ -109,9 +127,15 @@ class LocalEvaluator:
         return 4 * (s.compile_timeout_s + s.run_timeout_s + s.max_timing_s) + 120.0
 
     def _stop(self) -> None:
+        """End the oracle, in order if it still can, and remove what its children left."""
         process, self._process = self._process, None
-        if process is None:
-            return
+        root, self._root = self._root, None
+        if process is not None:
+            self._end(process)
+        if root is not None and root.exists():
+            remove_tree(root)
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
@@ -127,33 +151,54 @@ class LocalEvaluator:
     # --- the protocol ---------------------------------------------------------------------------
 
     def evaluate(self, task: Task, program: str, *, timed: bool = True) -> Verdict:
-        """Verdict of one program; INFRA_ERROR when ours failed after retries. Raises UserError for an unusable task.
+        """Verdict of one program, from the cache if it is there. Raises UserError for an unusable task.
 
-        A timeout or a crash may be the machine's: it is run once more before it is believed.
+        A timeout or a crash may be the machine's: it is run once more, alone, before it is believed. INFRA_ERROR when
+        the machine can't judge; a program that alone breaks the evaluator has a RUNTIME_ERROR.
         """
-        return self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
+        if self.cache is not None:
+            known = self.cache.get(task, program, self.digest, timed=timed)
+            if known is not None:
+                return known
+        verdict = self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
+        if self.cache is not None:
+            self.cache.put(task, program, verdict, timed=timed)
+        return verdict
 
     def _judged(self, task: Task, request: dict[str, Any]) -> Verdict:
         start = time.monotonic()
         try:
-            verdict = Verdict.from_json(self._ask(request)["verdict"])
+            verdict = self._verdict(request)
             if verdict.status not in _BELIEVED_AT_ONCE:
-                verdict = Verdict.from_json(self._ask(request)["verdict"])
+                verdict = self._verdict(request)
         except InfraError as error:
-            verdict = Verdict(
-                task.id, Status.INFRA_ERROR, isolation=self.isolation, evaluator=self.digest, message=str(error)
-            )
+            verdict = self._who_broke_it(task, request, str(error))
         return replace(verdict, seconds=time.monotonic() - start)
+
+    def _verdict(self, request: dict[str, Any]) -> Verdict:
+        return Verdict.from_json(self._ask(request)["verdict"])
+
+    def _who_broke_it(self, task: Task, request: dict[str, Any], why: str) -> Verdict:
+        """A program failed with every oracle: its fault, if the unchanged reference is judged well right after it."""
+        blank = Verdict(task.id, Status.INFRA_ERROR, isolation=self.isolation, evaluator=self.digest, message=why)
+        try:
+            control = self._verdict(request | {"program": unchanged(task)})
+        except InfraError:
+            return blank
+        if not control.correct:
+            return blank
+        return replace(blank, status=Status.RUNTIME_ERROR, labels=("breaks_evaluator",))
 
     def evaluate_many(
         self, task: Task, programs: Sequence[str], *, timed: bool = True
     ) -> Iterator[tuple[int, Verdict]]:
-        """Yields (position, verdict); byte-equal programs are run once."""
+        """Yields (position, verdict); programs that are equal but for comments, formatting and locals are run once."""
         known: dict[str, Verdict] = {}
         for position, program in enumerate(programs):
-            if program not in known:
-                known[program] = self.evaluate(task, program, timed=timed)
-            yield position, known[program]
+            digest = program_digest(program)
+            if digest not in known:
+                known[digest] = self.evaluate(task, program, timed=timed)
+            yield position, known[digest]
 
     def describe(self, task: Task) -> dict[str, Any]:
         """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare."""
@@ -185,6 +230,18 @@ class LocalEvaluator:
 
     def close(self) -> None:
         self._stop()
+
+
+def unchanged(task: Task) -> str:
+    """The reference as a candidate program: what an A/A control times."""
+    return task.reference + "\n\nclass ModelNew(Model):\n    pass\n"
+
+
+def open_folder() -> Path:
+    """Where children's folders go: the usual temporary folder, or /tmp where a private uid could not enter that one."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    closed = any(not p.stat().st_mode & 0o001 for p in (usual, *usual.parents))
+    return Path("/tmp") if closed and Path("/tmp").is_dir() else usual
 
 
 def _task(task: Task) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Measuring:
 
         Its interval is the one at that level. Raises Judged, InfraError.
         """
-        self.processes.renew(range(1, stats.PROCESS_PAIRS + 1))
+        self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
         verdict = self.confirm(problem, program, blank, family=max(among, 1))
         lows = () if verdict.ci_low is None else ((max(among, 1), verdict.ci_low),)
         return replace(verdict, labels=(*verdict.labels, REMEASURED), family_low=lows)

@@ -31,7 +31,7 @@ class NaiveWays:
 
     def speedups(self, problem: Problem, programs: Sequence[str]) -> dict[str, list[float]]:
         """{"sequential", "together"}: mean(reference) / mean(candidate) of each program. Raises Judged, InfraError."""
-        task, number = problem.task, self.processes.unpinned()
+        task, number = problem.task, self.processes.servers.unpinned()
         with contextlib.ExitStack() as stack:
 
             def reference() -> Side:

@@ -6,23 +6,19 @@ checks it on every law, times it against a trusted child, and answers with a ver
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import random
-import sys
 import time
-from collections.abc import Callable, Generator
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
-from longodds.errors import InfraError, UserError
-from longodds.evaluator import stats
+from longodds.errors import InfraError
+from longodds.evaluator import sandbox, stats
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
+from longodds.evaluator.forks import ForkServers
 from longodds.evaluator.measuring import Measuring
 from longodds.evaluator.naive import NaiveWays
 from longodds.evaluator.outcome import Judged, clean, judged
@@ -38,23 +34,26 @@ _PROBLEMS_KEPT = 4
 class Oracle:
     """Judges programs. Not for several threads."""
 
-    def __init__(self, settings: EvaluatorSettings) -> None:
+    def __init__(self, settings: EvaluatorSettings, servers: ForkServers) -> None:
         torch.set_num_threads(1)
         self.settings = settings
         self.secret = settings.seed if settings.seed is not None else int.from_bytes(os.urandom(6), "little")
         rng = random.Random(self.secret)
-        self.processes = Processes(settings, rng)
+        self.processes = Processes(settings, servers, rng)
         self.isolation = self.processes.isolation
         self.measuring = Measuring(settings, self.processes, rng)
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(torch.__version__)
         self.problems: dict[str, Problem] = {}
+        self._at_work = ""
 
     def problem(self, task: Task) -> Problem:
         """The task's state, made on first use. Raises UserError when the task can't be judged."""
-        for digest, other in self.problems.items():
-            if digest != task.digest:
+        if task.digest != self._at_work:
+            for other in self.problems.values():
                 other.release()
+            sandbox.return_memory()
+            self._at_work = task.digest
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
@@ -69,6 +68,8 @@ class Oracle:
 
         slowed_us: microseconds by which the reference is slowed down when it is timed: a planted gain.
         """
+        if timed:
+            self.processes.servers.warm()
         problem = self.problem(task)
         if slowed_us:
             problem = replace(problem, task=slowed(task, slowed_us))
@@ -99,6 +100,7 @@ class Oracle:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
             if not timed:
                 return blank
+            self.processes.servers.settle()
             with self.processes.reference(problem, 0) as reference:
                 # As fresh as the candidate, with the same calls behind it: a process's past has a share in its speed.
                 for draw in problem.draws:
@@ -107,14 +109,18 @@ class Oracle:
                 pairs, looks = self.measuring.screen(problem, reference, side)
         if not looks:
             return self.measuring.report(blank, [pairs])
-        return self.measuring.confirm(problem, program, blank, pairs)
+        try:
+            return self.measuring.confirm(problem, program, blank, pairs)
+        finally:
+            # The next confirmation needs new ones: they load torch while the next programs are checked.
+            self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
 
     def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
         """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork
         server are started anew before. Raises UserError, InfraError, and Judged."""
         problem = self.problem(task)
         if renew:
-            self.processes.renew(range(1, stats.PROCESS_PAIRS + 1))
+            self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
         return self.measuring.pairs(problem, program, number, count)
 
     def close(self) -> None:
@@ -134,73 +140,3 @@ def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
         side.slot().fill_(0xA5)
         problem.aliases = any(not torch.equal(a, b) for a, b in zip(outputs, side.outputs(frame), strict=True))
     side.settle()
-
-
-def main() -> None:
-    """Serve the controller's requests on standard input and output, one JSON line each, until the input ends."""
-    source, sink = sys.stdin, os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a task's own code prints must not reach the controller's pipe
-    settings = json.loads(source.readline())
-    settings["calibration"] = Path(settings["calibration"]) if settings["calibration"] else None
-    oracle = Oracle(EvaluatorSettings(**settings))
-
-    def answer(document: dict[str, Any]) -> None:
-        sink.write(json.dumps(document) + "\n")
-        sink.flush()
-
-    answer({"ready": oracle.digest, "isolation": oracle.isolation})
-    try:
-        for line in source:
-            try:
-                answer(respond(oracle, json.loads(line)))
-            except UserError as error:
-                answer({"user_error": str(error)})
-            except InfraError as error:
-                answer({"infra_error": str(error)})
-    finally:
-        oracle.close()
-
-
-def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer one request of the controller. Raises UserError and InfraError."""
-    task = Task(**request["task"])
-    match request["do"]:
-        case "judge":
-            slowed_us = request.get("slowed_us", 0.0)
-            verdict = oracle.judge(task, request["program"], timed=request["timed"], slowed_us=slowed_us)
-            return {"verdict": verdict.to_json()}
-        case "remeasure":
-            return {"verdict": oracle.remeasure(task, request["program"], among=request["among"]).to_json()}
-        case "pairs":
-            with _must_run(task):
-                number, count, renew = request["process"], request["count"], request["renew"]
-                pairs = oracle.process_pair(task, request["program"], number, count, renew=renew)
-            return {"pairs": {"d": pairs.d, "reference_us": pairs.call_us(True)}}
-        case "naive":
-            with _must_run(task):
-                return {"speedups": oracle.naive.speedups(oracle.problem(task), request["programs"])}
-        case _:
-            problem = oracle.problem(task)
-            return {
-                "problem": {
-                    "labels": problem.labels,
-                    "dropped": problem.dropped,
-                    "laws": sorted(problem.tolerances),
-                    "prepare_s": problem.prepare_s,
-                    "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
-                    "weights": len(problem.config["weights"]),
-                }
-            }
-
-
-@contextlib.contextmanager
-def _must_run(task: Task) -> Generator[None]:
-    """For programs of our own: a failure is the caller's mistake. Raises UserError."""
-    try:
-        yield
-    except Judged as reached:
-        raise UserError(f"{task.id}: {reached.status}: {clean(reached.message)}") from None
-
-
-if __name__ == "__main__":
-    main()

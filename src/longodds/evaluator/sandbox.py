@@ -7,6 +7,7 @@ try what a layer forbids, so that "on" means "seen to hold on this machine".
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import resource
@@ -41,6 +42,13 @@ class Plan:
 
 def load_libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def return_memory() -> None:
+    """Give what this process has freed back to the system, where the C library can (malloc_trim(3))."""
+    libc = load_libc()
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def interpreter_paths() -> tuple[Path, ...]:
@@ -80,6 +88,8 @@ def enter_namespaces(libc: ctypes.CDLL, plan: Plan) -> None:
 
 def enter(libc: ctypes.CDLL, plan: Plan) -> None:
     """Apply every layer of the plan to this process, outermost first. Raises OSError if one that was proved fails."""
+    if "mounts" in plan.layers and "namespaces" not in plan.layers:
+        raise OSError(0, "mounts without namespaces would be everybody's")
     if "session" in plan.layers:
         os.setsid()
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -126,7 +136,7 @@ def _hide(libc: ctypes.CDLL, plan: Plan) -> None:
     _mount(libc, "none", Path("/"), None, _MS_REC | _MS_PRIVATE)
     keep = [p for p in (*interpreter_paths(), plan.scratch) if p.is_dir()]
     for folder in plan.hide:
-        if not folder.is_dir() or any(folder == p or p in folder.parents for p in keep):
+        if not folder.is_dir() or folder in keep:
             continue
         inside = sorted({p for p in keep if folder in p.parents}, key=lambda p: len(p.parts))
         roots = [p for i, p in enumerate(inside) if not any(q in p.parents for q in inside[:i])]
@@ -295,3 +305,9 @@ def probe_layers(scratch: Path, hide: Sequence[Path] = ()) -> dict[str, str]:
         if not reason:
             probes.proved.append(name)
     return report
+
+
+def main() -> None:
+    """Write the report of `probe_layers` to standard output, as JSON. Arguments: scratch folder, folders to hide."""
+    scratch, *hide = map(Path, sys.argv[1:])
+    sys.stdout.write(json.dumps(probe_layers(scratch, hide)))

@@ -8,6 +8,7 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 VERSION = 2  # raise when the meaning of a verdict changes: caches and comparisons must not mix
 
@@ -19,7 +20,8 @@ class EvaluatorSettings:
     core: the CPU core that children are pinned to (None: the last one allowed). max_pairs: cap of timed pairs per
     process pair. memory_bytes: resident memory of one child (None: half of the machine's). calibration: JSON file that
     `longodds calibrate` wrote for this device; without one a conservative between-process spread widens every interval.
-    seed: of the evaluator's own draws; None (the default) draws a secret one per oracle process.
+    seed: of the evaluator's own draws; None (the default) draws a secret one per oracle process. hidden: folders that
+    candidates must not see, beside the user's home.
     """
 
     device: str = "cpu"
@@ -33,8 +35,24 @@ class EvaluatorSettings:
     max_timing_s: float = 20.0
     core: int | None = None
     calibration: Path | None = None
-    workers: int = 1
     seed: int | None = None
+    hidden: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "calibration": str(self.calibration) if self.calibration else None,
+            "hidden": [str(p) for p in self.hidden],
+        }
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> EvaluatorSettings:
+        """Inverse of `to_json`."""
+        calibration = document["calibration"]
+        paths = {
+            "calibration": Path(calibration) if calibration else None,
+            "hidden": tuple(Path(p) for p in document["hidden"]),
+        }
+        return EvaluatorSettings(**document | paths)
 
     def memory_limit(self) -> int:
         """Bytes of resident memory that a child may use."""
@@ -47,7 +65,7 @@ class EvaluatorSettings:
     def digest(self, torch_version: str) -> str:
         """16 hex digits over everything that makes two timings incomparable: settings, device, library versions."""
         document = asdict(self)
-        for name in ("workers", "seed", "core", "calibration"):
+        for name in ("seed", "core", "calibration", "hidden"):
             document.pop(name)
         document |= {
             "version": VERSION,

@@ -28,7 +28,6 @@ from longodds.evaluator.ring import stride
 _PAIR_NS = 2_000_000
 _CHECKED_SHARE = 0.2
 _DECOY_SHARE = 0.1
-_STOLEN_TIMES = 3
 _SPOTS = 64
 # Waking up, reading a frame and answering it costs up to some hundred microseconds of CPU outside the timed interval.
 _SLACK_NS = 300_000
@@ -113,8 +112,7 @@ class Side:
                 raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
             raise
         wall = float(time.perf_counter_ns() - start)
-        # A stop can be seen a moment before the last of its accounting: only a habit is an accusation.
-        if not self.trusted and self.child.stolen > _STOLEN_TIMES:
+        if not self.trusted and self.child.steals:
             raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen} calls")
         if frame.kind is not Kind.DONE:
             raise Refused(frame)

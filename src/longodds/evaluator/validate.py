@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from longodds.errors import UserError
-from longodds.evaluator.controller import LocalEvaluator
+from longodds.evaluator.controller import LocalEvaluator, unchanged
 from longodds.types import Status, Task, Verdict
 
 _HELPERS = """
@@ -39,11 +39,6 @@ _TRIVIAL_FORWARD = {
         "        return _each(out, torch.zeros_like) if previous is None else previous"
     ),
 }
-
-
-def unchanged(task: Task) -> str:
-    """The reference as a candidate program: what an A/A control times."""
-    return task.reference + "\n\nclass ModelNew(Model):\n    pass\n"
 
 
 def trivial_programs(task: Task) -> dict[str, str]:

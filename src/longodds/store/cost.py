@@ -1,8 +1,8 @@
 """What a run cost, from its rows alone: charged to the method, and actually run.
 
-Charged: every sample and every answer, duplicates and repeated programs at the cost of the one that ran, and a winner
-that is measured again once. Run: what the machine did, infrastructure failures included. FLOPs by the usual count of
-2 P per token prompted, sampled or scored, P the active parameters (Kaplan et al., arXiv:2001.08361).
+Charged: every sample and every answer, duplicates and verdicts from the cache at the cost of the run that they repeat,
+and a winner that is measured again once. Run: what the machine did, infrastructure failures included. FLOPs by the
+usual count of 2 P per token prompted, sampled or scored, P the active parameters (Kaplan et al., arXiv:2001.08361).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from longodds.types import Cost
+from longodds.types import CACHED_LABEL, Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +42,14 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, scored, p, seconds)
     ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls) + reread, sampled, scored, p, seconds)
     for row in run.verdict_rows():
-        one = Cost(evaluations=1, timings=int(row.verdict.pairs > 0), device_seconds=row.verdict.seconds)
+        one = Cost(
+            evaluations=1,
+            timings=int(row.verdict.pairs > 0 or row.verdict.speedup is not None),
+            device_seconds=row.verdict.seconds,
+        )
         if row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among):
             charged += one
-        if row.duplicate_of is None:
+        if row.duplicate_of is None and CACHED_LABEL not in row.verdict.labels:
             ran += one
     return {"charged": charged, "run": ran}
 

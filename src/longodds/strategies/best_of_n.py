@@ -95,7 +95,7 @@ def best_of_n(
         isolation = None
         if evaluator is None and owed.verdicts:
             progress.stage("starting the evaluator")
-            evaluator = opened = open_settings_evaluator(settings, workers=settings.workers)
+            evaluator = opened = open_settings_evaluator(settings, hidden=[path])
             stack.callback(opened.close)
             isolation = opened.isolation
         _refuse_mixture(path, owed, policy, evaluator, re_evaluate)

@@ -27,6 +27,8 @@ def evaluate_program(
     timed: bool = True,
     timeout: float = 30.0,
     memory: int | None = None,
+    way: Literal["sound", "seed"] = "sound",
+    cache: bool = True,
     evaluator: Evaluator | None = None,
     kernelbench_root: str | None = None,
 ) -> Verdict:
@@ -34,11 +36,20 @@ def evaluate_program(
 
     task: a Task, or an id such as `cpu/row_softmax_by_hand` or `file:PATH.py`, at `scale`; kernelbench_root: where
     those of KernelBench are (see `load_suite`). program: the source text, or the Path of a file. timed: whether a
-    correct program is timed. timeout: seconds for import, and again for the
-    run. memory: bytes (None: half of the machine's). evaluator: used, and left open, instead of a new one.
+    correct program is timed. timeout: seconds for import, and again for the run. memory: bytes (None: half of the
+    machine's). way: `seed` judges KernelBench's way, for comparison only. cache: whether a verdict that was reached
+    before may be taken (labelled `cached`), and a new one is kept. evaluator: used, and left open, instead of a new
+    one.
     Raises UserError for an unknown task or a file that cannot be read; a bad program is a verdict, not an error.
     """
-    flags = {"device": device, "reference": reference, "timeout": timeout, "memory": memory}
+    flags = {
+        "device": device,
+        "reference": reference,
+        "timeout": timeout,
+        "memory": memory,
+        "evaluator": way,
+        "cache": cache,
+    }
     defaults = {"max_pairs": read_environment().max_pairs}
     settings = resolve(EvaluationSettings, flags=flags, defaults=defaults)
     found = load_task(task, scale=scale, kernelbench_root=kernelbench_root) if isinstance(task, str) else task
@@ -117,7 +128,7 @@ _KNOWN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def certify_evaluator(device: str = "cpu") -> list[Certified]:
     """Judges programs of known verdict here; the first must also be verified faster. Takes about half a minute."""
     task = Task("certify/sines", "certify", _REFERENCE, digest_text(_REFERENCE))
-    settings = resolve(EvaluationSettings, flags={"device": device, "timeout": 5.0})
+    settings = resolve(EvaluationSettings, flags={"device": device, "timeout": 5.0, "cache": False})
     evaluator = open_settings_evaluator(settings)
     found: list[Certified] = []
     try:

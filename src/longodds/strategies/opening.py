@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from longodds.config import Environment, read_environment
-from longodds.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from longodds.config import BestOfNSettings, EvaluationSettings
-    from longodds.evaluator.controller import LocalEvaluator
+    from longodds.evaluator import EvaluatorSettings, LocalEvaluator, SeedEvaluator
     from longodds.types import Policy, SamplingParams
 
 
@@ -43,24 +45,42 @@ def prepare_policy(policy: Policy, params: SamplingParams) -> tuple[str, ...]:
     return tuple(getattr(policy, "notes", ()))
 
 
-def open_settings_evaluator(settings: EvaluationSettings, *, workers: int = 1) -> LocalEvaluator:
-    """The evaluator of a run, with this machine's calibration. Raises UserError for a device that is not here."""
-    from longodds.evaluator import EvaluatorSettings, open_evaluator
+def open_settings_evaluator(
+    settings: EvaluationSettings, *, hidden: Sequence[Path] = ()
+) -> LocalEvaluator | SeedEvaluator:
+    """The evaluator that settings name. hidden: folders that programs must not see, such as the run's.
+
+    Raises UserError for a device that is not here.
+    """
+    if settings.evaluator == "sound":
+        return open_sound_evaluator(settings, hidden=hidden)
+    from longodds.evaluator import open_seed_evaluator
+
+    mode = read_environment().eval_mode
+    return open_seed_evaluator(_evaluator_settings(settings, hidden), mode=mode, workers=settings.eval_workers)
+
+
+def open_sound_evaluator(settings: EvaluationSettings, *, hidden: Sequence[Path] = ()) -> LocalEvaluator:
+    """The sound evaluator, with this machine's calibration and the cache of verdicts, unless settings switch it off."""
+    from longodds.evaluator import open_evaluator
+
+    cache = read_environment().cache_dir / "verdicts" if settings.cache else None
+    return open_evaluator(_evaluator_settings(settings, hidden), cache)
+
+
+def _evaluator_settings(settings: EvaluationSettings, hidden: Sequence[Path]) -> EvaluatorSettings:
+    from longodds.evaluator import EvaluatorSettings
     from longodds.strategies.calibrating import known_calibration
 
-    if settings.evaluator != "sound":
-        raise UserError(f"--evaluator {settings.evaluator}: this version judges with 'sound' only")
-    return open_evaluator(
-        EvaluatorSettings(
-            device=settings.device,
-            reference=settings.reference,
-            import_timeout_s=settings.timeout,
-            run_timeout_s=settings.timeout,
-            memory_bytes=settings.memory,
-            max_pairs=settings.max_pairs,
-            workers=workers,
-            calibration=known_calibration(settings.device),
-        )
+    return EvaluatorSettings(
+        device=settings.device,
+        reference=settings.reference,
+        import_timeout_s=settings.timeout,
+        run_timeout_s=settings.timeout,
+        memory_bytes=settings.memory,
+        max_pairs=settings.max_pairs,
+        calibration=known_calibration(settings.device),
+        hidden=(read_environment().cache_dir, *hidden),
     )
 
 

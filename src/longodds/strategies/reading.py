@@ -19,7 +19,10 @@ _TIMINGS = ("speedup", "ci_low", "ci_high", "pairs", "seconds")
 
 
 def open_runs(runs: Sequence[Path | str]) -> dict[str, RunDir]:
-    """Runs by the names they were given. Raises UserError for none, a path that is no run, or one named twice."""
+    """Runs by the names they were given.
+
+    Raises UserError for none, a path that is no run, one named twice, or runs judged in ways that can't be compared.
+    """
     found: dict[str, RunDir] = {}
     seen: set[Path] = set()
     for run in runs:
@@ -30,6 +33,11 @@ def open_runs(runs: Sequence[Path | str]) -> dict[str, RunDir]:
         found[str(run)] = RunDir.open(run)
     if not found:
         raise UserError("name at least one RUN")
+    ways = {run.config.get("evaluator") == "seed": name for name, run in found.items()}
+    if len(ways) > 1:
+        raise UserError(
+            f"{ways[True]} was judged with --evaluator seed and {ways[False]} was not: they can't be compared"
+        )
     return found
 
 

@@ -48,14 +48,14 @@ def select_live(
     The evaluator is opened with the settings of the first run. Raises UserError also where it can't be opened.
     """
     from longodds.config import EvaluationSettings, resolve
-    from longodds.strategies.opening import open_settings_evaluator
+    from longodds.strategies.opening import open_sound_evaluator
     from longodds.strategies.racing import live_races
 
     opened = open_runs(runs)
     samples, tasks = read_runs(*runs), read_tasks(*runs)
     config = next(iter(opened.values())).config
     flags = {name: config[name] for name in ("device", "reference", "timeout", "memory") if name in config}
-    evaluator = open_settings_evaluator(resolve(EvaluationSettings, flags=flags))
+    evaluator = open_sound_evaluator(resolve(EvaluationSettings, flags={**flags, "cache": False}))
     try:
         live = live_races(samples, tasks, evaluator, unit=unit, told=told)
     finally:

@@ -1,0 +1,27 @@
+"""Memory that the oracle shares with a child: sealed, so that a child can't shrink it under the oracle's feet."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import torch
+
+
+class SharedBlock:
+    """Anonymous memory that can be passed to a child as a descriptor; `block` is its uint8 tensor here."""
+
+    def __init__(self, size: int) -> None:
+        self.fd = os.memfd_create("longodds", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, size)
+        # A child that could shrink the block would crash whoever touches it next.
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self.block = torch.empty(0, dtype=torch.uint8)
+        if size:
+            self.block = torch.from_file(f"/proc/self/fd/{self.fd}", shared=True, size=size, dtype=torch.uint8)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        self.block = torch.empty(0, dtype=torch.uint8)

@@ -1,0 +1,265 @@
+"""Fork servers, and the processes they fork, as the oracle holds them. No torch here: a server can start loading it
+before the oracle does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from longodds.errors import InfraError
+from longodds.evaluator import frames, sandbox
+from longodds.evaluator.settings import EvaluatorSettings
+
+_SOURCE = str(Path(__file__).resolve().parents[2])
+_START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
+_FORKS = 200
+_FRESH = 2  # fork servers beside the screening's: each is one fresh process pair of a confirmation
+
+
+@dataclass
+class Forked:
+    """A process that was just forked, its waiter, and descriptors of both, of its channel and of its stderr."""
+
+    pid: int
+    waiter: int
+    pidfd: int
+    waiter_pidfd: int
+    channel: socket.socket
+    stderr_fd: int
+    scratch: Path
+
+    def close(self) -> None:
+        """Let go of the descriptors; remove the folder."""
+        self.channel.close()
+        for fd in (self.pidfd, self.waiter_pidfd, self.stderr_fd):
+            os.close(fd)
+        remove_tree(self.scratch)
+
+
+@dataclass
+class Zygote:
+    """A trusted fork server. scratch_root: where the folders of its processes are made. way: what runs in them,
+    `sound` (a program alone) or `seed` (KernelBench's way: reference and program together)."""
+
+    core: int | None
+    memory_bytes: int
+    scratch_root: Path
+    layers: tuple[str, ...] = ()
+    hide: tuple[Path, ...] = ()
+    way: str = "sound"
+    forks: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    control: socket.socket | None = None
+    ready: bool = False
+
+    def start(self) -> None:
+        """Launch if it is not running; does not wait (loading torch takes seconds)."""
+        if self.process is not None:
+            return
+        ours, theirs = frames.pair()
+        fd = theirs.fileno()
+        boot = f"import sys; sys.path[:0] = {[_SOURCE]!r}; from longodds.evaluator.zygote import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-E", "-s", "-B", "-c", boot, str(fd), str(self.scratch_root)],
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+        theirs.close()
+        self.control = ours
+
+    def wait_ready(self) -> socket.socket:
+        """Its control socket, once it serves. Raises InfraError."""
+        self.start()
+        assert self.control is not None
+        if not self.ready:
+            if not select.select([self.control], [], [], _START_S)[0] or self.control.recv(64) != b"ready":
+                raise InfraError("the evaluator's fork server did not start; try `longodds doctor`")
+            self.ready = True
+        return self.control
+
+    def fork(self, program: str, config: Mapping[str, object], inputs_fd: int, state_fd: int) -> Forked:
+        """A new process that will load `program` with `config`. Raises InfraError if that fails."""
+        control = self.wait_ready()
+        scratch = Path(tempfile.mkdtemp(prefix="child-", dir=self.scratch_root))
+        ours, theirs = frames.pair()
+        err_read, err_write = os.pipe()
+        try:
+            uid = self._fill(scratch, program, config)
+            request = {
+                "scratch": str(scratch),
+                "layers": list(self.layers),
+                "hide": [str(p) for p in self.hide],
+                "memory_bytes": self.memory_bytes,
+                "core": self.core,
+                "uid": uid,
+                "way": self.way,
+            }
+            socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno(), inputs_fd, state_fd, err_write])
+            answer, fds = self._answer(control)
+        except (OSError, InfraError) as error:
+            ours.close()
+            os.close(err_read)
+            remove_tree(scratch)
+            raise InfraError(f"could not start a child process: {error}") from None
+        finally:
+            theirs.close()
+            os.close(err_write)
+        os.set_blocking(err_read, False)
+        self.forks += 1
+        return Forked(answer["child"], answer["waiter"], fds[0], fds[1], ours, err_read, scratch)
+
+    def _fill(self, scratch: Path, program: str, config: Mapping[str, object]) -> int:
+        """Write what the process reads; returns the uid that it will run as, if it gets one of its own."""
+        (scratch / "program.py").write_text(program, encoding="utf-8", errors="surrogatepass")
+        (scratch / "config.json").write_text(json.dumps({**config, "program": str(scratch / "program.py")}))
+        uid = sandbox.PRIVATE_UIDS[os.getpid() % len(sandbox.PRIVATE_UIDS)]
+        if "private_uid" in self.layers:
+            for path in (scratch, *scratch.iterdir()):
+                os.chown(path, uid, uid)
+        return uid
+
+    def _answer(self, control: socket.socket) -> tuple[dict[str, int], list[int]]:
+        if not select.select([control], [], [], _START_S)[0]:
+            raise InfraError("the evaluator's fork server stopped answering")
+        data, fds, _flags, _address = socket.recv_fds(control, 4096, 2)
+        answer = json.loads(data or b'{"error": "the fork server ended"}')
+        if answer.get("error") or not answer.get("child") or len(fds) != 2:
+            for fd in fds:
+                os.close(fd)
+            raise InfraError(answer.get("error", "it ended at once"))
+        return answer, fds
+
+    def close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.control, self.process, self.ready, self.forks = None, None, False, 0
+
+
+class ForkServers:
+    """The fork servers of an oracle, in the sandbox layers that are proved to hold here.
+
+    root: the folder for the folders of children. Number 0 serves the screening; the others, started when they are
+    first needed or by `warm`, serve fresh processes.
+    """
+
+    def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
+        hide = hidden_folders(settings)
+        core = settings.core if settings.core is not None or way == "seed" else last_core()
+        count = 1 + _FRESH if way == "sound" else 1
+        self._zygotes = [Zygote(core, settings.memory_limit(), root, hide=hide, way=way) for _ in range(count)]
+        self._zygotes[0].start()  # it loads torch while the layers are tried, and while the oracle loads torch
+        self._unpinned: int | None = None
+        self._isolation: dict[str, str] | None = None
+        self._probe = root / "probe"
+        self._probe.mkdir()
+        boot = f"import sys; sys.path[:0] = {[_SOURCE]!r}; from longodds.evaluator.sandbox import main; main()"
+        # A process of its own: the layers are tried in forks, and this one may have threads.
+        command = [sys.executable, "-B", "-c", boot, *map(str, (self._probe, *hide))]
+        self._probing = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+    @property
+    def isolation(self) -> dict[str, str]:
+        """Layer -> "on" where it was seen to hold, else "off: reason". Raises InfraError if they can't be tried."""
+        if self._isolation is not None:
+            return self._isolation
+        try:
+            out, _ = self._probing.communicate(timeout=_START_S)
+            found: dict[str, str] = json.loads(out)
+        except (subprocess.TimeoutExpired, ValueError):
+            self._probing.kill()
+            self._probing.communicate()
+            raise InfraError("the sandbox's layers could not be tried; see `longodds doctor`") from None
+        shutil.rmtree(self._probe)
+        for zygote in self._zygotes:
+            zygote.layers = tuple(name for name, state in found.items() if state == "on")
+        self._isolation = found
+        return found
+
+    def get(self, number: int) -> Zygote:
+        """Fork server `number`, started if need be; a new one in place of one that ended or has served for long."""
+        assert self.isolation  # no process without its layers
+        zygote = self._zygotes[number]
+        if zygote.forks >= _FORKS or (zygote.process is not None and zygote.process.poll() is not None):
+            zygote.close()
+        return zygote
+
+    def warm(self) -> None:
+        """Start those that are not running; returns at once."""
+        for number in range(1 + _FRESH):
+            self.get(number).start()
+
+    def renew(self, numbers: Iterable[int]) -> None:
+        """Replace these, where they have forked, by new ones: all start at once."""
+        for number in numbers:
+            if self._zygotes[number].forks:
+                self._zygotes[number].close()
+                self._zygotes[number].start()
+
+    def unpinned(self) -> int:
+        """Number of one whose children run on any core: for timing as others do it."""
+        if self._unpinned is None:
+            first = self._zygotes[0]
+            self._unpinned = len(self._zygotes)
+            self._zygotes.append(Zygote(None, first.memory_bytes, first.scratch_root, first.layers, first.hide))
+        return self._unpinned
+
+    def settle(self) -> None:
+        """Wait until all that were started are ready: nothing of ours may start beside a timing. Raises InfraError."""
+        for zygote in self._zygotes:
+            if zygote.process is not None:
+                zygote.wait_ready()
+
+    def close(self) -> None:
+        if self._probing.poll() is None:
+            self._probing.kill()
+        self._probing.communicate()
+        for zygote in self._zygotes:
+            zygote.close()
+
+
+def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
+    """Folders that a candidate must not see: the user's home, and those that the settings name."""
+    home = Path.home()
+    found = [home] if home != Path("/") else []
+    return tuple(dict.fromkeys([*found, *(p.resolve() for p in settings.hidden)]))
+
+
+def last_core() -> int | None:
+    """The core that children are pinned to: the last allowed one, since interrupts tend to the first."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def clean_environment() -> dict[str, str]:
+    """What children inherit: no secrets, one thread."""
+    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME") if k in os.environ}
+    threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return kept | threads
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that a hostile program wrote: however deep, whatever the modes; what can't be removed stays."""
+    with contextlib.suppress(OSError):
+        # Usually there is nothing in it but what was put there.
+        for name in ("program.py", "config.json"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+        return
+    # An own process: the depth that overflows a recursion or a path here can't hurt it.
+    subprocess.run(["rm", "-rf", "--", str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=False)
