@@ -1,6 +1,7 @@
 # attack: T9 works in a callback of the garbage collector between calls
 # task: softmax
 # timed: yes
+# harmless-if-it-fails
 # expect: rejected incorrect runtime_error
 import gc
 import sys

@@ -1,6 +1,7 @@
 # attack: T2 leaves half of the work to a thread of torch's own pool and does not wait
 # task: softmax
 # timed: yes
+# harmless-if-it-fails
 # expect: rejected incorrect runtime_error
 import torch
 import torch.nn as nn
