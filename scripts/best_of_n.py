@@ -35,10 +35,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--log_path", default="runs/best_of_n", help="run directory (%(default)s)")
     parser.add_argument("--sampler_path", default="", help="a tinker:// path instead of a list of checkpoints")
     parser.add_argument("--eval_mode", default="full", choices=["full", "fast"], help="(%(default)s)")
-    parser.add_argument("--num_correct_trials", type=int, help="of the original's evaluator; the sound one has its own")
-    parser.add_argument("--num_perf_trials", type=int, help="of the original's evaluator; the sound one has its own")
+    parser.add_argument("--num_correct_trials", type=int, help="accepted; the evaluator decides")
+    parser.add_argument("--num_perf_trials", type=int, help="accepted; the evaluator decides")
     parser.add_argument("--level", type=int, default=1, choices=[1, 2, 3, 4], help="of KernelBench (%(default)s)")
-    parser.add_argument("--eval_workers", type=int, default=4, help="programs checked side by side (%(default)s)")
+    parser.add_argument("--evaluator", default="sound", choices=["sound", "seed"], help="how programs are judged")
+    parser.add_argument("--eval_workers", type=int, default=4, help="programs at once, with --evaluator seed")
     parser.add_argument("--prefetch", type=int, default=2, help="accepted; the samples of a problem are one request")
     return parser.parse_args(arguments)
 
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     policy = seed.policy_spec(args, sampler_path=args.sampler_path)
     for name in ("num_correct_trials", "num_perf_trials"):
         if getattr(args, name) is not None:
-            note_line(f"--{name} has no effect: the sound evaluator decides how often it measures")
+            note_line(f"--{name} has no effect: the evaluator decides how often it measures")
     settings = resolve(
         BestOfNSettings,
         flags={
@@ -62,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             "max_tokens": args.max_tokens,
             "seeds": [args.seed],
             "batch_size": args.k,
-            "workers": args.eval_workers,
+            "evaluator": args.evaluator,
+            "eval_workers": args.eval_workers if args.evaluator == "seed" else 1,
             "device": seed.device(args),
             "max_pairs": 16 if args.eval_mode == "fast" else 64,
         },
