@@ -95,7 +95,7 @@ LAWS: dict[str, Transform | None] = {
     "infinite": _infinite,
 }
 # Equal terms round alike: errors of a sum add up there instead of cancelling, in one honest order more than in another.
-CORRELATED = ("constant_rows", "ties")
+CORRELATED = ("constant_rows", "ties", "heavy")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.
 UNDEFINED = ("nan", "infinite")
 SANITIZERS = frozenset(

@@ -17,7 +17,8 @@ from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact
 from longodds.evaluator.laws import SANITIZERS
 
 # Multiples of the reference's own error (largest, root mean square) and floor in units in the last place.
-_MULTIPLES = (24.0, 12.0, 16.0)
+_MULTIPLES = (32.0, 16.0, 32.0)
+_ROW_MULTIPLE = 8.0  # beside those: honest forms that mix rows leave the rounding of large ones in small ones
 # Types of 8 to 11 bits: their own last rounding is most of the error, and 16 of their last places would be a tenth.
 _NARROW_MULTIPLES = (12.0, 6.0, 6.0)
 NARROW = (torch.float16, torch.bfloat16)
@@ -157,14 +158,16 @@ def measure(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor) -> Tole
     """
     own, shift = Errors.between(got, truth), Errors.between(moved, truth)
     if is_exact(got):
-        share = min(_EXACT_MULTIPLE * max(own.peak, shift.peak), _EXACT_SHARE)
+        share = min(_EXACT_MULTIPLE * own.peak, _EXACT_SHARE)  # moved inputs would break ties
         return Tolerance(share, share)
     many, typical_many, floor = _NARROW_MULTIPLES if got.dtype in NARROW else _MULTIPLES
     ulp = torch.finfo(got.dtype).eps
     scale = float(truth.abs().max()) if truth.numel() else 0.0
     wide = torch.complex128 if truth.is_complex() else torch.float64
     typical = float(torch.linalg.vector_norm(truth.to(wide))) / max(truth.numel(), 1) ** 0.5
-    row = max(many * max(own.row, shift.row), floor * ulp) if own.small_rows >= _ROWS_NEEDED else INFINITE
+    row = (
+        max(_ROW_MULTIPLE * many * max(own.row, shift.row), floor * ulp) if own.small_rows >= _ROWS_NEEDED else INFINITE
+    )
     return Tolerance(
         max(many * max(own.peak, shift.peak), floor * ulp * scale),
         max(typical_many * max(own.rms, shift.rms), floor / 2 * ulp * typical),
