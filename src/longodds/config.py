@@ -153,18 +153,9 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
     """A Best-of-N run: K samples per task and seed, all judged, then selected."""
 
     operational: ClassVar[frozenset[str]] = frozenset(
-        {
-            "base_url",
-            "kernelbench_root",  # the content of a task decides, and a run keeps to it, wherever it is read from
-            "batch_size",
-            "threads",
-            "cache",
-            "max_seconds",
-            "max_cost",
-            "price_prompt",
-            "price_sampled",
-            "price_device",
-        }
+        # kernelbench_root: the content of a task decides, and a run keeps to it, wherever it is read from.
+        {"base_url", "kernelbench_root", "batch_size", "threads", "cache"}
+        | {"max_seconds", "max_cost", "price_prompt", "price_sampled", "price_device"}
     )
 
     batch_size: int = Field(default=16, ge=1)
