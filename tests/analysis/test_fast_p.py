@@ -16,7 +16,7 @@ def pool(task_id: str, rows: list[tuple[bool, float, float]]) -> TaskPool:
     numbers = np.arange(len(rows), dtype=np.intp)
     correct = np.array([r[0] for r in rows])
     speedup, low = np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
-    return TaskPool(task_id, correct, speedup, low, zeros, zeros, zeros, zeros, numbers * 0, numbers)
+    return TaskPool(task_id, correct, speedup, low, zeros, zeros, zeros, zeros, numbers * 0, numbers, correct & False)
 
 
 def test_by_hand():

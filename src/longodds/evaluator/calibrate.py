@@ -115,12 +115,13 @@ def calibrate(
     *,
     n: int,
     path: Path,
+    workers: int = 1,
     progress: Progress = lambda phase, done, total: None,
 ) -> dict[str, Any]:
     """Run the control on `tasks` and write its result to `path` (JSON, see docs/cli.md); returns the document.
 
     n: verdicts on unchanged programs that the false-faster rate is counted over; from WHOLE on, FAMILIES tasks get
-    FAMILY programs each. The log beside `path` makes it resumable. Raises UserError for a task that can't be judged,
+    FAMILY programs each. workers: evaluators side by side, a core each. The log beside `path` makes it resumable. Raises UserError for a task that can't be judged,
     InfraError.
     """
     bare = replace(settings, calibration=None)
@@ -130,7 +131,7 @@ def calibrate(
         "n": n,
         "tasks": [t.digest for t in tasks],
         "version": 2,
-        "settings": repr(replace(bare, workers=1)),
+        "settings": repr(bare),
     }
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
@@ -139,7 +140,7 @@ def calibrate(
     log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
     document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
     write_document(path, document)
-    _side_by_side(replace(settings, calibration=path), plan, log, reference_us, progress)
+    _side_by_side(replace(settings, calibration=path), workers, plan, log, reference_us, progress)
     control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
     control.run(reference_us)
     document |= summarise(control, n)
@@ -183,11 +184,16 @@ def _process_pairs(
 
 
 def _side_by_side(
-    settings: EvaluatorSettings, plan: Plan, log: Log, reference_us: dict[str, float], progress: Progress
+    settings: EvaluatorSettings,
+    workers: int,
+    plan: Plan,
+    log: Log,
+    reference_us: dict[str, float],
+    progress: Progress,
 ) -> None:
-    """The verdicts of the plan, by `settings.workers` evaluators on a core each; tasks are shared out. Raises
+    """The verdicts of the plan, by `workers` evaluators on a core each; tasks are shared out. Raises
     UserError, InfraError."""
-    count = max(1, min(settings.workers, len(plan.families)))
+    count = max(1, min(workers, len(plan.families)))
     cores = sorted(os.sched_getaffinity(0))[::-1] if hasattr(os, "sched_getaffinity") else []
     if count > 1 and count > len(cores):
         raise UserError(f"workers: {count} evaluators need as many cores, here are {len(cores)}")
@@ -202,7 +208,7 @@ def _side_by_side(
 
         core = settings.core if count == 1 else cores[number]
         try:
-            with LocalEvaluator(replace(settings, workers=1, core=core)) as evaluator:
+            with LocalEvaluator(replace(settings, core=core)) as evaluator:
                 _Control(evaluator, plan.share(number, count), log, tell).run(reference_us)
         except BaseException:
             stop.set()

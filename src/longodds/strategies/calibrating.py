@@ -50,7 +50,7 @@ def calibrate_machine(
     tasks = choose_tasks(resolve(TaskSettings, flags={"suite": suite, "max_tasks": max_tasks}))
     final = calibration_file(device)
     work = final.with_name(f"{final.stem}-{digest_text(suite, str(n), *(t.digest for t in tasks))}.json")
-    settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs, workers=workers)
+    settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
