@@ -8,6 +8,7 @@ as returned, scored again, or missing.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -41,7 +42,7 @@ class Raw:
     dropped: int = 0
 
 
-class RemotePolicy:
+class RemotePolicy(ABC):
     """Base of the policies that talk to a service: the `Policy` protocol over `_draw`, `_score` and `_probed`.
 
     name: the spec. version: digest of what names the weights there; the service is trusted to keep them. parameters:
@@ -61,14 +62,17 @@ class RemotePolicy:
 
     # --- to fill in ------------------------------------------------------------------------------
 
+    @abstractmethod
     def _draw(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Raw]:
-        raise NotImplementedError
+        """One sample per index of the key, in that order."""
 
+    @abstractmethod
     def _score(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:
-        raise NotImplementedError
+        """Log-probabilities (nats, temperature 1) of each continuation."""
 
+    @abstractmethod
     def _probed(self) -> Probed:
-        raise NotImplementedError
+        """The service as the probe asks it."""
 
     # --- the protocol ----------------------------------------------------------------------------
 
@@ -147,6 +151,7 @@ class RemotePolicy:
                 result[i] = row
         return result
 
+    @abstractmethod
     def close(self) -> None:
         """Ends the session; the policy cannot be used afterwards."""
 
