@@ -155,7 +155,10 @@ def test_a_run_is_walked_by_keys(view):
         assert walker.press(key)
     assert walker.level == PROGRAMS and walker.task_id == "syn/task_001"
     first = view.programs("syn/task_001")[0]
-    assert first["d"] in screen(walker)
+    assert first["d"] in screen(walker) and "chosen by" in screen(walker)
+    narrow = screen(walker, 80)
+    assert all(p["d"] in narrow for p in view.programs("syn/task_001")), "digests are whole"
+    assert len(narrow.splitlines()) == len(screen(walker).splitlines())
     walker.press("enter")
     assert walker.level == DETAIL
     text = screen(walker)

@@ -63,14 +63,15 @@ def print_text(text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """On stdout, narrow: no borders, long names folded. 120 wide where no terminal says how wide it is."""
+    """On stdout, narrow: no borders, long names folded, columns with a least width whole. 120 wide where no terminal says how wide it is."""
     from rich.console import Console
 
     table.box = None
     table.padding = (0, 1, 0, 0)
     table.pad_edge = False
     for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
+        if column.min_width is None:
+            column.no_wrap, column.overflow = False, "fold"
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TASKS, PROGRAMS, DETAIL = range(3)
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -10, "pagedown": 10}
 ENDS = {"home": 0, "g": 0, "end": 1 << 30, "G": 1 << 30}
+WIDE = 96  # columns from which on there is room for what chose a program
 FRAME = 5  # lines of title, head and foot
 HELP = {
     TASKS: "enter: programs   /: filter   q: quit",
@@ -116,7 +117,7 @@ class Walker:
         from rich.text import Text
 
         room = max(height - FRAME, 3)
-        body = self._detail(room) if self.level == DETAIL else self._list(room)
+        body = self._detail(room) if self.level == DETAIL else self._list(room, width)
         search = f"/{self.filters[self.level]}" + ("_" if self.typing else "")
         foot = search if self.typing or self.filters[self.level] else ""
         return Group(
@@ -132,11 +133,11 @@ class Walker:
             return f"{self.task_id}: {len(self._rows())} programs, most surprising first"
         return f"{self.task_id}: program {self.program['d']}"
 
-    def _list(self, room: int) -> Table:
+    def _list(self, room: int, width: int) -> Table:
         rows, at = self._rows(), self.at[self.level]
         first = max(0, min(at - room // 2, len(rows) - room))
         shown = rows[first : first + room]
-        table = task_table(shown) if self.level == TASKS else program_table(shown, first)
+        table = task_table(shown) if self.level == TASKS else program_table(shown, first, width)
         if shown:
             table.rows[at - first].style = "reverse"
         return table
@@ -183,25 +184,34 @@ def task_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def program_table(rows: list[dict[str, Any]], first: int = 0) -> Table:
-    """One line a program, numbered from `first` + 1."""
+def program_table(rows: list[dict[str, Any]], first: int = 0, width: int | None = None) -> Table:
+    """One line a program, numbered from `first` + 1, with the digest whole.
+
+    width: characters that a line has, so that what chose a program is shortened, and left out of a narrow one.
+    """
     from rich.text import Text
 
     names = (("#", "r"), ("surprisal", "r"), ("status", "l"), ("speedup", "r"), ("99 % interval", "r"), ("tokens", "r"))
-    table = _table(*names, ("samples", "r"), ("digest", "l"), ("chosen by", "l"))
+    chosen = width is None or width >= WIDE
+    table = _table(*names, ("samples", "r"), ("digest", "l"), *([("chosen by", "l")] if chosen else []))
+    table.columns[7].min_width = max((len(p["d"]) for p in rows), default=0) or None
+    one_line = width is not None
+    if one_line:
+        table.columns[-1 if chosen else 2].no_wrap = False  # this column gives way; its cells stay in one line
     for i, p in enumerate(rows, start=first + 1):
         interval = "–" if p["lo"] is None or p["hi"] is None else f"{times(p['lo'])[:-1]} to {times(p['hi'])}"
-        table.add_row(
+        cells = (
             str(i),
             number(p["s"], 3),
-            p["st"].replace("_", " "),
+            Text(p["st"].replace("_", " "), no_wrap=one_line or None, overflow="ellipsis" if one_line else None),
             times(p["v"]),
             interval,
             number(p["n"], 0),
             str(p["c"]),
             Text(p["d"]),
-            Text(", ".join(p["by"])),
         )
+        by = Text(", ".join(p["by"]), no_wrap=one_line or None, overflow="ellipsis" if one_line else None)
+        table.add_row(*cells, *([by] if chosen else []))
     return table
 
 
