@@ -63,7 +63,10 @@ def print_text(text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """On stdout, narrow: no borders, long names folded, columns with a least width whole. 120 wide where no terminal says how wide it is."""
+    """On stdout, narrow: no borders, long names folded, columns with a least width whole.
+
+    120 wide where no terminal says how wide it is.
+    """
     from rich.console import Console
 
     table.box = None
