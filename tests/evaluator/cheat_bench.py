@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cheat_corpus import CHEATS, Program, disguise, load_programs
 
-from longodds.evaluator import EvaluatorSettings, open_evaluator
+from longodds.evaluator import EvaluatorSettings, controller, open_evaluator
 from longodds.types import Status, Verdict
 
 SERVICE = Path("/tmp/longodds-cheat-service")  # named in two cheats: where a program must not get through to
@@ -170,9 +170,11 @@ def open_bench() -> Iterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="longodds-cheats-", dir="/tmp"))
     folder.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setenv("TMPDIR", str(folder))
-        bench = Bench(folder)
-        patch.undo()
+        # To the end, as the controller makes another folder when it starts its oracle again.
+        patch.setattr(controller, "open_folder", lambda: folder)
+        with patch.context() as at_start:
+            at_start.setenv("TMPDIR", str(folder))
+            bench = Bench(folder)
         stack.enter_context(service(bench.service))
         try:
             yield bench
