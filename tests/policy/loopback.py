@@ -62,6 +62,7 @@ class Loopback:
         self.bodies: list[tuple[str, Any]] = []
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
+        self._connections: list[socket.socket] = []
 
     def respond(self, method: str, path: str, headers: Any, body: bytes) -> tuple[str, bytes]:
         raise NotImplementedError
@@ -80,6 +81,11 @@ class Loopback:
 
             def handle_error(self, *_: object) -> None: ...  # a client that goes away is part of the tests
 
+            def process_request(self, request: Any, client_address: Any) -> None:
+                connections.append(request)
+                super().process_request(request, client_address)
+
+        self._connections = connections = list[socket.socket]()
         self._server = Server(("127.0.0.1", self.port), _handler(self))
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -89,6 +95,9 @@ class Loopback:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+            for connection in self._connections:  # those kept alive would go on being answered
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
