@@ -6,6 +6,7 @@ the best; where there are none, -1 stands for each.
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -120,8 +121,28 @@ def _recover(choice: Choice, vocabulary: Vocabulary) -> tuple[int, ...] | None:
 
 def _thought_apart(choice: Choice) -> bool:
     """Whether tokens come before the text: a server that takes the thinking out of the answer."""
-    joined = b"".join(choice.pieces)
-    return bool(choice.text) and joined.endswith(choice.text.encode()) and joined != choice.text.encode()
+    pieces, start = _aligned(choice)
+    joined, text = b"".join(pieces), choice.text.encode("utf-8", "surrogatepass")
+    return bool(text) and joined != text and (joined.endswith(text) or start > 0)
+
+
+def _aligned(choice: Choice) -> tuple[Sequence[bytes], int]:
+    """Pieces that spell as the text does, and how many of them come before it where bytes do not tell (else 0).
+
+    Bytes that make no character are U+FFFD in the text, so it is looked for in what the pieces decode to.
+    """
+    pieces = choice.pieces
+    if choice.text.encode("utf-8", "surrogatepass") in b"".join(pieces):
+        return pieces, 0
+    rests = [b"".join(pieces[i:]).decode("utf-8", "replace") for i in range(len(pieces))]
+    whole = next((i for i, rest in enumerate(rests) if rest == choice.text), None)
+    start = whole if whole is not None else next((i for i, r in enumerate(rests) if r.startswith(choice.text)), None)
+    if start is None:
+        return pieces, 0
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    last = len(pieces) - 1
+    spelled = [decoder.decode(p, final=i == last).encode() for i, p in enumerate(pieces) if i >= start]
+    return (*pieces[:start], *spelled), start
 
 
 def _cut_by_ids(
@@ -149,10 +170,11 @@ def _cut_by_ids(
 
 def _cut_by_pieces(choice: Choice, ids: Sequence[int] | None, pattern: re.Pattern[str] | None) -> Raw:
     n = len(choice.pieces)
-    joined, text = b"".join(choice.pieces), choice.text.encode("utf-8", "surrogatepass")
-    ends = list(accumulate(len(p) for p in choice.pieces))
-    at = 0 if joined.startswith(text) else max(joined.rfind(text), 0)
-    first = next((i for i, end in enumerate(ends) if end > at), n) if text else 0
+    pieces, start = _aligned(choice)
+    joined, text = b"".join(pieces), choice.text.encode("utf-8", "surrogatepass")
+    ends = list(accumulate(len(p) for p in pieces))
+    at = ends[start - 1] if start else 0 if joined.startswith(text) else max(joined.rfind(text), 0)
+    first = start or next((i for i, end in enumerate(ends) if end > at), n) if text else 0
 
     def covering(characters: int) -> int:
         """Fewest leading tokens that reach this character of the text."""
