@@ -41,6 +41,7 @@ _FAR = 99.0
 PLAIN = SamplingParams(temperature=1.0, max_tokens=_TOKENS, top_p=1.0)
 _HOT = SamplingParams(temperature=1.5, max_tokens=_TOKENS, top_p=1.0)
 _NUCLEUS = SamplingParams(temperature=1.0, max_tokens=_TOKENS, top_p=0.1)
+_WIDER = SamplingParams(temperature=1.0, max_tokens=_TOKENS, top_p=0.5)  # where the nucleus holds no token but the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,10 @@ def _decide(largest: Mapping[str, float]) -> Mode:
 def _by_first_position(server: Probed, first: Drawn) -> LogprobMode:
     seen: dict[str, dict[Any, float]] = {}
     used = len(first.tokens)
-    for i, (name, setting) in enumerate({"plain": PLAIN, "hot": _HOT, "nucleus": _NUCLEUS}.items(), 1):
+    settings = (("plain", PLAIN), ("hot", _HOT), ("nucleus", _NUCLEUS), ("nucleus", _WIDER))
+    for i, (name, setting) in enumerate(settings, 1):
+        if seen.get(name):
+            continue  # some servers name no end token: a nucleus of that alone says nothing, a wider one is asked for
         one = SamplingParams(setting.temperature, 1, setting.top_p)
         known: dict[Any, float] = {}
         for drawn in server.draw(one, _DRAWS, i):
