@@ -66,7 +66,11 @@ class OpenAIServer:
             limits=httpx.Limits(max_connections=concurrency),
         )
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="longodds-openai")
-        self.root = self._look()
+        try:
+            self.root = self._look()
+        except BaseException:
+            self.close()
+            raise
 
     def _look(self) -> str | None:
         """What the model's entry says it is made of (`root`), with a request that fails in seconds."""
@@ -77,6 +81,11 @@ class OpenAIServer:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             raise self._unreachable(e) from None
         if r.status_code == 404:
+            if self._lists_under_v1():
+                raise UserError(
+                    f"policy '{self.spec}': {self.base_url} does not serve /models (404); its address is "
+                    f"{self.base_url}/v1"
+                )
             return None  # a server may serve without listing; the first request will tell
         if r.status_code >= 400:
             raise self._refused(r)
@@ -98,6 +107,17 @@ class OpenAIServer:
             )
         root = models.get(self.model, {}).get("root")
         return root if isinstance(root, str) else None
+
+    def _lists_under_v1(self) -> bool:
+        """Whether the address lacks its `/v1`: the models are there."""
+        import httpx
+
+        if self.base_url.endswith("/v1"):
+            return False
+        try:
+            return self._http.get(f"{self.base_url}/v1/models", timeout=PREFLIGHT_S).status_code < 400
+        except (httpx.HTTPError, OSError):
+            return False
 
     # --- requests ---------------------------------------------------------------------------------
 
