@@ -46,11 +46,12 @@ def convert_gguf(source: Path, target: Path, report: Progress) -> None:
         report("tokenizer", 0.0)
         with contextlib.redirect_stderr(io.StringIO()):
             tokenizer = _transformers.AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
+        reader = _gguf.GGUFReader(str(source))
+        _name_special_tokens(tokenizer, reader)
         tokenizer.save_pretrained(str(target))
         report("tokenizer", 0.9)
         check_round_trip(_transformers.AutoTokenizer.from_pretrained(str(target)))
         report("tokenizer", 1.0)
-        reader = _gguf.GGUFReader(str(source))
         config = _llama_config(reader, tokenizer)
         state = _llama_weights(reader, config, report)
         report("write", 0.0)
@@ -63,6 +64,14 @@ def convert_gguf(source: Path, target: Path, report: Progress) -> None:
         _transformers.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=ends[0]
         ).save_pretrained(str(target))
+
+
+def _name_special_tokens(tokenizer: Any, reader: Any) -> None:
+    """As the file names them: transformers 5.17 takes the token that begins a text for the one that ends it."""
+    for key, name in (("bos", "bos_token"), ("eos", "eos_token"), ("padding", "pad_token")):
+        field = reader.get_field(f"tokenizer.ggml.{key}_token_id")
+        if field is not None:
+            setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(int(field.contents())))
 
 
 def _llama_config(reader: Any, tokenizer: Any) -> Any:
