@@ -121,8 +121,8 @@ def calibrate(
     """Run the control on `tasks` and write its result to `path` (JSON, see docs/cli.md); returns the document.
 
     n: verdicts on unchanged programs that the false-faster rate is counted over; from WHOLE on, FAMILIES tasks get
-    FAMILY programs each. workers: evaluators side by side, a core each. The log beside `path` makes it resumable. Raises UserError for a task that can't be judged,
-    InfraError.
+    FAMILY programs each. workers: evaluators side by side, a core each. The log beside `path` makes it resumable.
+    Raises UserError for a task that can't be judged, InfraError.
     """
     bare = replace(settings, calibration=None)
     plan = Plan.of(tasks, n)
