@@ -64,7 +64,9 @@ def _add(builder: TableBuilder, i: int, row: Mapping[str, Any]) -> None:
         raise _bad(i, "task_id", "must be a text", task_id)
     if not isinstance(correct, bool):
         raise _bad(i, "correct", "must be true or false", correct)
-    numbers = {f: _number(i, row, f) for f in ("speedup", "ci_low", "ci_high") if f in row} if correct else {}
+    numbers: dict[str, Any] = (
+        {f: _number(i, row, f) for f in ("speedup", "ci_low", "ci_high") if f in row} if correct else {}
+    )
     for name, value in numbers.items():
         if value is not None and value <= 0:
             raise _bad(i, name, "must be positive", value)

@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
-def spawn(zygote: Zygote, program: str, config: dict[str, object], state: torch.Tensor, inputs_bytes: int) -> Child:
+def spawn(zygote: Zygote, program: str, config: dict[str, Any], state: torch.Tensor, inputs_bytes: int) -> Child:
     """Fork a child that will load `program`, with `state` (uint8) as its weights. Raises InfraError if that fails."""
     inputs, frozen = SharedBlock(inputs_bytes), SharedBlock(state.numel())
     try:

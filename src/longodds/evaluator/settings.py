@@ -48,11 +48,11 @@ class EvaluatorSettings:
     def from_json(document: dict[str, Any]) -> EvaluatorSettings:
         """Inverse of `to_json`."""
         calibration = document["calibration"]
-        paths = {
+        paths: dict[str, Any] = {
             "calibration": Path(calibration) if calibration else None,
             "hidden": tuple(Path(p) for p in document["hidden"]),
         }
-        return EvaluatorSettings(**document | paths)
+        return EvaluatorSettings(**(document | paths))
 
     def memory_limit(self) -> int:
         """Bytes of resident memory that a child may use."""

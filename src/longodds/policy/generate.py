@@ -85,6 +85,8 @@ def score_rows(model: SharedPrefixModel, state: PromptState, token_ids: Sequence
 
     Attention is causal, so padding behind a row never reaches it.
     """
+    from longodds.policy.prefix import Rows
+
     longest = max(len(ids) for ids in token_ids)
     device = state.logits.device
     padded = torch.zeros((len(token_ids), longest), dtype=torch.long, device=device)
@@ -93,7 +95,9 @@ def score_rows(model: SharedPrefixModel, state: PromptState, token_ids: Sequence
     first = (state.logits - torch.logsumexp(state.logits, dim=-1, keepdim=True))[0]
     parts: list[Tensor] = [first[padded[:, 0]][:, None]]
     if longest > 1:
-        parts.append(model.score(model.rows(state, len(token_ids)), padded[:, :-1], padded[:, 1:]))
+        rows = model.rows(state, len(token_ids))
+        assert isinstance(rows, Rows)  # a recorded graph is for steps of known number
+        parts.append(model.score(rows, padded[:, :-1], padded[:, 1:]))
     table = as_floats(torch.cat(parts, dim=1))
     return [line[: len(ids)] for line, ids in zip(table, token_ids, strict=True)]
 

@@ -181,10 +181,11 @@ class OpenAIPolicy(RemotePolicy):
             return None
         way = self._scorer
         rest = token_ids[len(known) :]
-        rows = known + (self._server.each(lambda row: self._score_one(way, ids, row), rest) if rest else [])
-        if any(row is None for row in rows):
+        more = self._server.each(lambda row: self._score_one(way, ids, row), rest) if rest else []
+        scored = known + [row for row in more if row is not None]
+        if len(scored) < len(token_ids):
             raise InfraError(f"policy '{self.name}': the server scored some tokens and not others")
-        return rows
+        return scored
 
     def _score_one(self, way: str, ids: list[int], row: Sequence[int]) -> list[float] | None:
         body: dict[str, Any] = {
@@ -208,7 +209,7 @@ class OpenAIPolicy(RemotePolicy):
             if not isinstance(listed, list) or len(listed) != whole:
                 return None
             found = [(entry or {}).get(str(t)) for entry, t in zip(listed[len(ids) :], row, strict=True)]
-            values = [f.get("logprob") if isinstance(f, dict) else f for f in found]
+            values: list[Any] = [f.get("logprob") if isinstance(f, dict) else f for f in found]
         else:
             values = ((choices[0].get("logprobs") or {}).get("token_logprobs") or [])[len(ids) : whole]
         if len(values) != len(row) or any(not isinstance(v, int | float) for v in values):

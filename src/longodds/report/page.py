@@ -65,7 +65,9 @@ class Documents:
 
     def visible(self) -> Documents:
         """The same with control characters written out."""
-        return Documents(*(visible_values(d) for d in (self.comparison, self.probe, self.calibration)), None)
+        shown = (visible_values(d) for d in (self.comparison, self.probe, self.calibration))
+        comparison, probe, calibration = shown
+        return Documents(comparison=comparison, probe=probe, calibration=calibration)
 
 
 def write_report(

@@ -180,7 +180,7 @@ def _column(array: Any) -> list[Any]:
     if flat.null_count or not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
         return array.to_pylist()
     values, out, at = flat.to_numpy(zero_copy_only=False).tolist(), [], 0
-    for length in pc.list_value_length(array).to_pylist():
+    for length in pc.call_function("list_value_length", [array]).to_pylist():
         out.append(None if length is None else values[at : at + length])
         at += length or 0
     return out
