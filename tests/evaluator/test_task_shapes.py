@@ -77,7 +77,7 @@ SHAPES: dict[str, Shape] = {
         forward("return x > x.mean(-1, keepdim=True)"),
         "[torch.randn(24, 31)]",
         (
-            ("x > x", "x >= x * 0.999 + 1e-3 * x"),
+            ("keepdim=True)", "keepdim=True) + 0.05"),
             ("x > x.mean(-1, keepdim=True)", "(x > x.mean(-1, keepdim=True)).float()"),
         ),
     ),
@@ -247,7 +247,7 @@ SHAPES: dict[str, Shape] = {
     "weights drawn when constructed": Shape(
         forward(
             "return x @ self.w * self.g.abs()",
-            init="w = torch.rand(8, 8)\nself.w = nn.Parameter(w / w.sum(0))\nself.g = nn.Parameter(torch.rand(1))",
+            init="w = torch.rand(8, 8)\nself.w = nn.Parameter(w / w.sum(0))\nself.g = nn.Parameter(torch.rand(1) + 0.5)",
         ),
         "[torch.rand(9, 8)]",
         (("self.w *", "self.w.abs() *"), ("self.g.abs()", "self.g")),

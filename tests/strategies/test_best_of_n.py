@@ -255,7 +255,7 @@ def test_max_cost_counts_money(tmp_path):
 
 def test_another_config_other_weights_another_evaluator_and_changed_tasks_are_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run_fresh(tmp_path / "a", FakePolicy(fail_after=4))
+        run_fresh(tmp_path / "a", FakePolicy(fail_after=12))  # so far ahead that the first cell is surely judged
     before = contents(tmp_path / "a")
     with pytest.raises(UserError, match=r"another config: k \(12, now 13\)"):
         run_fresh(tmp_path / "a", k=13)
