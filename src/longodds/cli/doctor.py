@@ -11,7 +11,6 @@ from importlib import metadata
 from typing import Any
 
 from longodds.cli.console import json_stdout, make_table, print_table, write_json
-from longodds.config import read_environment
 
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "triton", "tinker", "httpx", "numpy", "scipy")
 
@@ -51,6 +50,8 @@ def vars_of(value: Any) -> dict[str, Any]:
 
 def examine() -> dict[str, Any]:
     """Everything `doctor --json` says. Imports torch, where it is, to ask it for devices."""
+    from longodds.config import read_environment
+
     env = read_environment()
     torch = _torch()
     embedded = _embedded(env.cache_dir)
