@@ -119,11 +119,16 @@ def _run(scratch: Path) -> Generator[Backend]:
 
 @contextlib.contextmanager
 def _tinker(scratch: Path) -> Generator[Backend]:
+    from loopback import sdk_leak_collected
     from loopback_tinker import LoopbackTinker
     from reference_model import ReferenceModel
 
     directory = save_llama(scratch)
-    with pytest.MonkeyPatch.context() as patch, LoopbackTinker(ReferenceModel(directory), mode="tempered") as service:
+    with (
+        sdk_leak_collected(),
+        pytest.MonkeyPatch.context() as patch,
+        LoopbackTinker(ReferenceModel(directory), mode="tempered") as service,
+    ):
         patch.setenv("TINKER_API_KEY", service.accept)
         options = OpenOptions(base_url=service.url, tokenizer=str(directory))
         yield Backend(

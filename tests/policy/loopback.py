@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 import threading
@@ -10,8 +11,23 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+# The SDK (0.38) drops the connection of its first question, `client/config`, without closing it: the collector finds
+# a socket of the SDK's own, in whatever test it happens to run.
+SDK_LEAK = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <(socket|function _SelectorTransport):pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@contextlib.contextmanager
+def sdk_leak_collected() -> Iterator[None]:
+    """Has what the SDK leaks within collected at the end, in tests that carry `SDK_LEAK`, not in a later one."""
+    yield
+    gc.collect()
 
 
 class Answer(Exception):

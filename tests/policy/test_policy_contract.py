@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 from backends import BACKENDS
+from loopback import SDK_LEAK
 
 from longodds.learning import AdamParams, Datum, Learner, Loss
 from longodds.types import Completion, Policy, Prompt, SampleKey
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from backends import Backend
 
 
-@pytest.fixture(scope="module", params=list(BACKENDS))
+NAMES = [pytest.param(name, marks=SDK_LEAK) if name == "tinker" else name for name in BACKENDS]
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     with BACKENDS[request.param](tmp_path_factory.mktemp(request.param)) as made:
         yield made

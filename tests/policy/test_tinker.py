@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from loopback import SDK_LEAK, sdk_leak_collected
 from loopback_tinker import LoopbackTinker
 from reference_model import ReferenceModel
 from tiny_models import save_llama
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning"), pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    SDK_LEAK,
+]
 
 SPEC = "tinker:tiny/llama-1m"
 PROMPT = Prompt(text="def forward(self, x):\n       ")
@@ -49,7 +54,7 @@ def _key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def service(reference: ReferenceModel) -> Iterator[LoopbackTinker]:
-    with LoopbackTinker(reference, mode="tempered") as running:
+    with sdk_leak_collected(), LoopbackTinker(reference, mode="tempered") as running:
         yield running
 
 

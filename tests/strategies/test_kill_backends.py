@@ -41,6 +41,12 @@ def start(path: Path, spec: str) -> subprocess.Popen[bytes]:
     return p
 
 
+def finished(p: subprocess.Popen[bytes]) -> bool:
+    """Waits for its end: whether it came to it by itself."""
+    p.communicate()
+    return p.returncode == 0
+
+
 def rows(path: Path) -> int:
     file = path / "samples.jsonl"
     return file.read_bytes().count(b"\n") if file.exists() else 0
@@ -59,7 +65,7 @@ def test_killed_while_sampling(tmp_path, backend):
 
     whole = tmp_path / "whole"
     model = f"hf:{save_llama(tmp_path / 'model')}"
-    assert start(whole, model).wait() == 0
+    assert finished(start(whole, model))
     spec = model if backend == "hf" else f"replay:{whole}"
     draw = random.Random(1)
     killed = 0
@@ -71,7 +77,7 @@ def test_killed_while_sampling(tmp_path, backend):
         if killed < 3 and p.poll() is None:
             p.send_signal(signal.SIGKILL)
             killed += 1
-        if p.wait() == 0:
+        if finished(p):
             break
     assert killed
     assert contents(tmp_path / "a") == contents(whole)
