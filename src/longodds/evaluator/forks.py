@@ -144,11 +144,12 @@ class Zygote:
         return answer, fds
 
     def close(self) -> None:
-        if self.control is not None:
-            self.control.close()
+        # Killed before its socket closes: a hang-up tells it that we died, and that the folders are to be removed.
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        if self.control is not None:
+            self.control.close()
         self.control, self.process, self.ready, self.forks = None, None, False, 0
 
 
