@@ -72,8 +72,8 @@ def _log(reference: float, candidate: float) -> float:
 def _calls(meter: Meter) -> int:
     """Calls of a batch: on both sides at least BATCH_NS by the timers so far, unless that takes too many."""
     reference, candidate = meter.pairs.call_us(True) * 1e3, meter.pairs.call_us(False) * 1e3
-    # A candidate more than half as fast again needs no such precision: then the reference's time decides.
-    return min(_MOST_CALLS, math.ceil(BATCH_NS / max(min(reference, 1.5 * candidate), 1.0)))
+    # A claim of several times needs no such precision of the candidate's side: then the reference's time decides.
+    return min(_MOST_CALLS, math.ceil(BATCH_NS / max(min(reference, 4 * candidate), 1.0)))
 
 
 def _ring(meter: Meter) -> int:
