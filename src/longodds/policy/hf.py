@@ -184,7 +184,7 @@ def check_room(name: str, model: Any, tokens: int) -> None:
 def check_tokens(name: str, model: Any, ids: Sequence[int]) -> None:
     """Raises UserError for token ids that the model does not have."""
     vocabulary = int(model.config.get_text_config().vocab_size)
-    if any(not 0 <= t < vocabulary for t in ids):
+    if ids and not (min(ids) >= 0 and max(ids) < vocabulary):
         raise UserError(f"policy '{name}': a token id is outside its vocabulary of {vocabulary}")
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from longodds.policy.loading import LoadedModel
 
 _CPU_ACTIVATION_BYTES = 3 << 30
-_MOST_TOKENS = 8192  # of one packed row: beyond it a GPU is busy anyway, and only memory grows
+_MOST_TOKENS = 10240  # of one packed row: beyond it a GPU is busy anyway, and only memory grows
 _MERGE_BYTES = {"cpu": 2 << 30, "cuda": 8 << 30}
 
 
@@ -76,23 +76,26 @@ class HFLearner:
     ) -> ForwardBackward:
         """See `Learner`. Raises UserError for tokens that the model doesn't have, or more than its context."""
         check_data(data, loss, config)
+        for ids in {datum.prompt_ids for datum in data}:
+            check_tokens(self.name, self._loaded.model, ids)
         for datum in data:
-            check_tokens(self.name, self._loaded.model, (*datum.prompt_ids, *datum.token_ids))
+            check_tokens(self.name, self._loaded.model, datum.token_ids)
             check_room(self.name, self._loaded.model, len(datum.prompt_ids) + len(datum.token_ids))
         total, tokens = 0.0, 0
         found: dict[int, tuple[float, ...]] = {}
-        for groups, checkpointing in self._plan(data):
-            result = self._pass.logprobs(data, groups, self._loaded.device, checkpointing=checkpointing)
-            ordered = [data[i] for i in result.order]
-            losses = token_losses(loss, result.logprobs, ordered, config)
-            summed = losses.sum()
-            if summed.requires_grad:
-                summed.backward()
-            total += float(summed.detach())
-            tokens += result.tokens
-            values = cast("list[float]", result.logprobs.detach().tolist())
-            for i, datum in zip(result.order, ordered, strict=True):
-                found[i], values = tuple(values[: len(datum.token_ids)]), values[len(datum.token_ids) :]
+        with self._pass.narrow_adapters():
+            for groups, checkpointing in self._plan(data):
+                result = self._pass.logprobs(data, groups, self._loaded.device, checkpointing=checkpointing)
+                ordered = [data[i] for i in result.order]
+                losses = token_losses(loss, result.logprobs, ordered, config)
+                summed = losses.sum()
+                if summed.requires_grad:
+                    summed.backward()
+                total += float(summed.detach())
+                tokens += result.tokens
+                values = cast("list[float]", result.logprobs.detach().tolist())
+                for i, datum in zip(result.order, ordered, strict=True):
+                    found[i], values = tuple(values[: len(datum.token_ids)]), values[len(datum.token_ids) :]
         return ForwardBackward(total, tuple(found[i] for i in range(len(data))), tokens)
 
     def optim_step(self, params: AdamParams | None = None) -> dict[str, float]:
@@ -167,4 +170,5 @@ def _activation_room(device: torch.device) -> int:
     if device.type != "cuda":
         return _CPU_ACTIVATION_BYTES
     free, _ = torch.cuda.mem_get_info(device)
-    return free // 2
+    # What torch holds and nobody uses is free as well.
+    return (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)) // 2

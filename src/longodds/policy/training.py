@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
@@ -46,6 +47,8 @@ class TrainingPass:
         self._decoder: Any = model.get_decoder()
         self._head = head
         self._checked = False
+        self._adapted: list[Any] = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+        self._narrow = model.device.type == "cuda" and model.dtype in (torch.bfloat16, torch.float16)
         self._layers = [m for m in model.modules() if hasattr(m, "gradient_checkpointing") and _is_layer(m)]
         for layer in self._layers:
             layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
@@ -54,7 +57,7 @@ class TrainingPass:
         self, data: Sequence[Datum], groups: Sequence[Sequence[int]], device: torch.device, *, checkpointing: bool
     ) -> PassResult:
         """One row that holds these groups of `data` (all completions of a group have one prompt)."""
-        with self._checkpointing(checkpointing):
+        with self._checkpointing(checkpointing), self._autocast():
             if self.packs:
                 row = pack(data, groups, device)
                 hidden = self._packed(row)
@@ -103,6 +106,25 @@ class TrainingPass:
         self._checked = True
 
     @contextlib.contextmanager
+    def narrow_adapters(self) -> Generator[None]:
+        """Adapters, whose weights are fp32, leave their inputs in the 16-bit type of a GPU's base model.
+
+        Otherwise each of them would keep an fp32 copy of its input and multiply it without tensor cores. Must hold in
+        the backward pass as well, in which checkpointed layers are computed again. See `_autocast`.
+        """
+        for layer in self._adapted if self._narrow else ():
+            layer.cast_input_dtype_enabled = False
+        try:
+            yield
+        finally:
+            for layer in self._adapted if self._narrow else ():
+                layer.cast_input_dtype_enabled = True
+
+    def _autocast(self) -> torch.autocast:
+        """Products of 16-bit inputs with fp32 weights in 16 bits, their gradients accumulated in fp32."""
+        return torch.autocast("cuda", self._model.dtype, enabled=self._narrow)
+
+    @contextlib.contextmanager
     def _checkpointing(self, on: bool) -> Generator[None]:
         """Layers keep only their input and are computed again in the backward pass. Only the layers are told that they
         train, not what is in them, so that no dropout starts."""
@@ -132,7 +154,8 @@ def activation_bytes(model: Any, *, checkpointing: bool) -> int:
     width = int(config.hidden_size)
     experts = getattr(config, "num_experts_per_tok", None) or 1
     inner = int(getattr(config, "moe_intermediate_size", None) or config.intermediate_size) * experts
-    # Adapters keep their inputs in fp32.
-    layer = (16 * width + 5 * inner) * size + (5 * width + inner) * 4
+    # Adapters keep their inputs: in fp32 a copy for each, in 16 bits what other layers keep anyway.
+    copies = 0 if size == 2 and model.device.type == "cuda" else (5 * width + inner) * 4
+    layer = (16 * width + 5 * inner) * size + copies
     layers = int(config.num_hidden_layers)
     return layers * width * size + layer // layers * 2 if checkpointing else layers * layer
