@@ -1,7 +1,6 @@
 # attack: X5 lets a vforked child answer, so that the program itself cannot be stopped after the answer
 # task: softmax
 # expect: rejected incorrect runtime_error timeout
-# not-covered: a program that cannot be stopped ends as an error of the evaluator
 # seconds: 60
 import ctypes
 import gc

@@ -94,8 +94,9 @@ LAWS: dict[str, Transform | None] = {
     "nan": _nan,
     "infinite": _infinite,
 }
-# Equal terms round alike: errors of a sum add up there instead of cancelling, in one honest order more than in another.
-CORRELATED = ("constant_rows", "ties", "heavy")
+# Terms of one sign or of equal size: partial sums grow and round alike, so that errors add up instead of cancelling, in
+# one honest order of summation more than in another.
+CORRELATED = ("shift", "constant_rows", "ties", "heavy")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.
 UNDEFINED = ("nan", "infinite")
 SANITIZERS = frozenset(

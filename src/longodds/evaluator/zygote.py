@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def _child_environment(scratch: Path) -> None:
         TORCHINDUCTOR_COMPILE_THREADS="1",
         PYTHONDONTWRITEBYTECODE="1",
     )
+    tempfile.tempdir = None  # what the fork server found before
     os.chdir(scratch)
 
 
