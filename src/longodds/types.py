@@ -214,8 +214,7 @@ class Verdict:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Verdict:
         """Inverse of `to_json`; keys that a newer version added are ignored."""
-        known = {f.name for f in fields(Verdict)}
-        kept = {k: v for k, v in row.items() if k in known}
+        kept = {k: v for k, v in row.items() if k in Verdict.__slots__}
         kept["status"] = Status(kept["status"])
         kept["labels"] = tuple(kept.get("labels") or ())
         kept["family_low"] = tuple((int(m), float(low)) for m, low in kept.get("family_low") or ())

@@ -41,17 +41,25 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
         seconds += row.get("seconds", 0.0)
     charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, scored, p, seconds)
     ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls) + reread, sampled, scored, p, seconds)
+    judged = {"charged": [0, 0, 0.0], "run": [0, 0, 0.0]}  # evaluations, timings, seconds; plain sums: rows are many
     for row in run.verdict_rows():
-        one = Cost(
-            evaluations=1,
-            timings=int(row.verdict.pairs > 0 or row.verdict.speedup is not None),
-            device_seconds=row.verdict.seconds,
-        )
-        if row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among):
-            charged += one
-        if row.duplicate_of is None and CACHED_LABEL not in row.verdict.labels:
-            ran += one
-    return {"charged": charged, "run": ran}
+        verdict = row.verdict
+        timed = int(verdict.pairs > 0 or verdict.speedup is not None)
+        if row.settled and not (row.duplicate_of is not None and verdict.remeasured_among):
+            _add(judged["charged"], timed, verdict.seconds)
+        if row.duplicate_of is None and CACHED_LABEL not in verdict.labels:
+            _add(judged["run"], timed, verdict.seconds)
+    costs = {"charged": charged, "run": ran}
+    return {
+        name: cost + Cost(evaluations=int(n), timings=int(timed), device_seconds=seconds)
+        for (name, cost), (n, timed, seconds) in zip(costs.items(), judged.values(), strict=True)
+    }
+
+
+def _add(total: list[float], timed: int, seconds: float) -> None:
+    total[0] += 1
+    total[1] += timed
+    total[2] += seconds
 
 
 def _sampling(prompt: int, sampled: int, scored: int, parameters: int, seconds: float) -> Cost:

@@ -19,7 +19,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from longodds.config import config_digest, describe_differences
 from longodds.errors import InfraError, UserError
@@ -247,17 +247,18 @@ class RunDir:
         """All samples, each once, with the verdict that counts (or None), in the order they were drawn."""
         verdicts = self.verdicts()
         seen: dict[str, Sample] = {}
+        where = self.path / SAMPLES
         for row in self._rows(SAMPLES, dict):
-            key = _field(row, "sample_id", self.path / SAMPLES)
+            key = _field(row, "sample_id", where)
             if key not in seen:
                 known = verdicts.get(key)
-                seen[key] = _convert(row, lambda r, v=known: sample_from_row(r, v and v.verdict), self.path / SAMPLES)
+                seen[key] = _convert(row, lambda r, v=known: sample_from_row(r, v and v.verdict), where)
         return list(seen.values())
 
     def sample_rows(self) -> Iterator[dict[str, Any]]:
         """The rows of samples.jsonl as they are (with `batch` and `seconds`), each sample once."""
         seen: set[str] = set()
-        for row in self._rows(SAMPLES, dict):
+        for row in self._rows(SAMPLES, lambda r: cast("dict[str, Any]", r)):
             if row.get("sample_id") not in seen:
                 seen.add(str(row.get("sample_id")))
                 yield row
@@ -275,8 +276,9 @@ class RunDir:
                 continue
             row.pop("isolation", None)
             latest[key] = row
+        where = self.path / SAMPLES
         for row in self.sample_rows():
-            yield row, latest.get(str(_field(row, "sample_id", self.path / SAMPLES)))
+            yield row, latest.get(str(_field(row, "sample_id", where)))
 
     def metrics(self) -> list[dict[str, Any]]:
         return list(self._rows(METRICS, dict))
@@ -301,8 +303,9 @@ class RunDir:
         return [i for i in range(k) if sample_id(task, seed=seed, strategy=strategy, step=step, index=i) not in have]
 
     def _rows(self, name: str, convert: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-        for row in read_records(self.path / name):
-            yield _convert(row, convert, self.path / name)
+        where = self.path / name
+        for row in read_records(where):
+            yield _convert(row, convert, where)
 
 
 def _convert(row: Mapping[str, Any], convert: Callable[[Mapping[str, Any]], T], where: Path) -> T:
