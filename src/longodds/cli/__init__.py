@@ -5,8 +5,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Console entry point: runs the command line of this process and exits with its code."""
+    import os
     import sys
 
+    # NumPy's products here are small: several threads would wait for a busy core longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from longodds.cli.app import run
 
