@@ -1,4 +1,4 @@
-"""`longodds inspect`: tasks, the programs of a task, one program; as a listing, JSON, a browser; and what it refuses."""
+"""`longodds inspect`: tasks, programs of a task, one program; as a listing, JSON, a browser; and what it refuses."""
 
 from __future__ import annotations
 
