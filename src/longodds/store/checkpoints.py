@@ -22,7 +22,8 @@ class CheckpointRow:
     path: directory relative to the run (adapter in PEFT format and optimiser state), or a `tinker://` path; None: the
     base as it is.
     kind: `adapter` or `tinker`. base: policy spec that training began from. policy_version: that of samples drawn
-    from it. created: local time, ISO 8601. metrics: figures of the step that made it (loss, grad_norm, ...).
+    from it. created: local time, ISO 8601. metrics: figures of the step that made it (loss, grad_norm, ...). rejected:
+    a guardrail stopped learning there, so that the one before it is the last good one.
     """
 
     step: int
@@ -32,6 +33,7 @@ class CheckpointRow:
     policy_version: str
     created: str = field(default_factory=_now)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    rejected: bool = False
 
 
 def checkpoint_to_row(row: CheckpointRow) -> dict[str, Any]:
@@ -45,5 +47,9 @@ def checkpoint_from_row(row: Mapping[str, Any]) -> CheckpointRow:
     path = None if row["path"] is None else str(row["path"])
     names = ("kind", "base", "policy_version", "created")
     return CheckpointRow(
-        step=int(row["step"]), path=path, **{n: str(row[n]) for n in names}, metrics=dict(row.get("metrics") or {})
+        step=int(row["step"]),
+        path=path,
+        **{n: str(row[n]) for n in names},
+        metrics=dict(row.get("metrics") or {}),
+        rejected=row.get("rejected") is True,
     )

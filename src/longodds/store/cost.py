@@ -2,7 +2,8 @@
 
 Charged: every sample and every answer, duplicates and verdicts from the cache at the cost of the run that they repeat,
 and a winner that is measured again once. Run: what the machine did, infrastructure failures included. FLOPs by the
-usual count of 2 P per token prompted, sampled or scored, P the active parameters (Kaplan et al., arXiv:2001.08361).
+usual count of 2 P per token prompted, sampled or scored and 6 P per token trained, P the active parameters (Kaplan et
+al., arXiv:2001.08361).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
         seconds += row.get("seconds", 0.0)
     charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, scored, p, seconds)
     ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls) + reread, sampled, scored, p, seconds)
+    learning = _learning(run, p)
+    charged, ran = charged + learning, ran + learning
     judged = {"charged": [0, 0, 0.0], "run": [0, 0, 0.0]}  # evaluations, timings, seconds; plain sums: rows are many
     for row in run.verdict_rows():
         verdict = row.verdict
@@ -54,6 +57,18 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
         name: cost + Cost(evaluations=int(n), timings=int(timed), device_seconds=seconds)
         for (name, cost), (n, timed, seconds) in zip(costs.items(), judged.values(), strict=True)
     }
+
+
+def _learning(run: RunDir, parameters: int) -> Cost:
+    """What the steps of a run that learns cost, as its checkpoints say."""
+    metrics = [c.metrics for c in run.checkpoints()]
+    trained, scored = (int(sum(m.get(name, 0) for m in metrics)) for name in ("trained_tokens", "scored_tokens"))
+    return Cost(
+        trained_tokens=trained,
+        scored_tokens=scored,
+        flops=parameters * (6.0 * trained + 2.0 * scored),
+        device_seconds=float(sum(m.get("seconds", 0.0) for m in metrics)),
+    )
 
 
 def _add(total: list[float], timed: int, seconds: float) -> None:

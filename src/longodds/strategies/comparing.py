@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longodds.analysis.arms import ArmData, Learning
 from longodds.analysis.compare import compare_arms
-from longodds.store import RunDir, cost_document, derive_cost, read_records
+from longodds.store import RunDir, cost_document, derive_cost
 from longodds.strategies.reading import open_runs, read_table
 
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ def read_arm(name: str, run: RunDir) -> ArmData:
 def _learning(run: RunDir) -> tuple[Learning, ...]:
     """Steps of learning, from checkpoints.jsonl: the weights of step t cost what its row says."""
     found: list[Learning] = []
-    for row in read_records(run.path / "checkpoints.jsonl"):
-        metrics: dict[str, Any] = row.get("metrics") or {}
-        spent = [float(metrics.get(k) or 0.0) for k in ("trained_tokens", "scored_tokens", "seconds")]
+    for row in run.checkpoints():
+        spent = [float(row.metrics.get(k) or 0.0) for k in ("trained_tokens", "scored_tokens", "seconds")]
         if any(spent):
-            found.append(Learning(int(row["step"]), *spent))
+            found.append(Learning(row.step, *spent))
     return tuple(found)

@@ -49,6 +49,14 @@ def open_learner(spec: str, options: OpenOptions | None = None, lora: LoraOption
     return learner
 
 
+def base_of(spec: str) -> str:
+    """The base of a checkpoint (`run:RUN[@STEP]`), or `spec` itself. Raises as `open_policy`."""
+    parsed = parse_policy_spec(spec)
+    if parsed.kind != "run":
+        return spec
+    return _row(spec, RunDir.open(Path(parsed.location or "").expanduser()).checkpoints(), parsed.step).base
+
+
 def _open_replay(spec: str, path: Path) -> ReplayPolicy:
     from longodds.policy.replay import ReplayPolicy
 
@@ -90,7 +98,7 @@ def _checkpoint(spec: str, parsed: PolicySpec) -> tuple[PolicySpec, Path | None]
 
 def _row(spec: str, rows: list[CheckpointRow], step: int | None) -> CheckpointRow:
     if step is None:
-        return rows[-1]
+        return next((row for row in reversed(rows) if not row.rejected), rows[-1])
     for row in rows:
         if row.step == step:
             return row

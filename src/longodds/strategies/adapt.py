@@ -1,0 +1,233 @@
+"""Runs that learn: test-time training on the tasks that are asked for, and the outer loop on a train half."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longodds.config import read_environment
+from longodds.store import RunDir, cost_document, derive_cost, money
+from longodds.strategies.opening import open_settings_evaluator, prepare_policy
+from longodds.strategies.planning import choose_tasks
+from longodds.strategies.policies import base_of, open_learner
+from longodds.strategies.progress import Silent
+from longodds.strategies.provenance import describe_attempt
+from longodds.strategies.rounds import Learned, Round, Rounds
+from longodds.strategies.sampling import Asked, ask, record
+from longodds.types import SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from longodds.learning import Learner
+    from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
+    from longodds.strategies.progress import Progress
+    from longodds.types import Evaluator, Task
+
+PRICES = ("price_prompt", "price_sampled", "price_device")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What an attempt left behind.
+
+    steps: rounds whose samples are all judged, step 0 among them, of `expected`. best: the step that
+    Best-of-Adaptation takes; stopped: why learning ended before its last step; rows: of `metrics.jsonl`, one a step.
+    """
+
+    path: Path
+    steps: int
+    expected: int
+    best: int
+    stopped: str | None
+    rows: list[dict[str, Any]]
+    resumed: bool
+
+    @property
+    def complete(self) -> bool:
+        return self.steps == self.expected
+
+
+def ttt(
+    path: Path | str,
+    settings: TTTSettings,
+    *,
+    learner: Learner | None = None,
+    evaluator: Evaluator | None = None,
+    tasks: Sequence[Task] | None = None,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Runs, or resumes, test-time training in the run directory `path`: N tasks x K samples a step, one policy for all.
+
+    The best step is chosen by samples that were not learned from, and earliest of equals (Best-of-Adaptation). learner,
+    evaluator, tasks: used instead of those that the settings name (and left open). Raises UserError for the caller's
+    mistakes, InfraError when policy, learner or evaluator fail; the run is resumable always.
+    """
+    progress = progress or Silent()
+    chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
+    asked = ask(chosen, settings)
+    check = tuple((a, settings.held_out) for a in asked) if settings.held_out else ()
+    plan = [Round(step, tuple(asked), check) for step in range(settings.steps + 1)]
+    halt = _regressed if settings.stop_at_regression else _never
+    with _opened(path, settings, asked, learner, evaluator, progress) as (run, trained, judge):
+        width = settings.k + settings.held_out
+        loop = Rounds(
+            run,
+            settings,
+            plan,
+            trained,
+            judge,
+            progress,
+            strategy="ttt",
+            base=base_of(settings.policy),
+            width=width,
+            halt=halt,
+            spent=_budget(run, settings),
+        )
+        return _adapted(run, loop.go(), len(plan))
+
+
+def rlvr(
+    path: Path | str,
+    settings: RLVRSettings,
+    *,
+    learner: Learner | None = None,
+    evaluator: Evaluator | None = None,
+    tasks: Sequence[Task] | None = None,
+    eval_tasks: Sequence[Task] | None = None,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Runs, or resumes, reinforcement learning with verifiable rewards: batches of train tasks, epoch after epoch, the
+    policy judged on the eval half at times. tasks, eval_tasks: used instead of those that the settings name. Raises as
+    `ttt`."""
+    progress = progress or Silent()
+    chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
+    if eval_tasks is None:
+        other = settings.model_copy(update={"subset": "eval", "problem_ids": None, "max_tasks": settings.eval_tasks})
+        eval_tasks = choose_tasks(other) if tasks is None else []
+    asked, looked = ask(chosen, settings), ask(list(eval_tasks), settings)
+    plan = _epochs(asked, looked, settings)
+    with _opened(path, settings, [*asked, *looked], learner, evaluator, progress) as (run, trained, judge):
+        width = settings.k + settings.eval_k
+        loop = Rounds(
+            run,
+            settings,
+            plan,
+            trained,
+            judge,
+            progress,
+            strategy="rlvr",
+            base=base_of(settings.policy),
+            width=width,
+            spent=_budget(run, settings),
+        )
+        return _adapted(run, loop.go(), len(plan))
+
+
+def _epochs(asked: list[Asked], looked: list[Asked], settings: RLVRSettings) -> list[Round]:
+    """Batches of shuffled tasks, each task once an epoch; the last round is only looked at."""
+    draw = random.Random(settings.seeds[0])
+    batches: list[tuple[Asked, ...]] = []
+    while len(batches) < settings.steps:
+        order = draw.sample(asked, len(asked))
+        batches += [tuple(order[i : i + settings.batch_tasks]) for i in range(0, len(order), settings.batch_tasks)]
+    look = tuple((a, settings.eval_k) for a in looked)
+    last = settings.steps
+    at = [Round(t, batches[t], look if t % settings.eval_every == 0 else ()) for t in range(last)]
+    return [*at, Round(last, (), look) if looked else Round(last, batches[0])]
+
+
+@contextlib.contextmanager
+def _opened(
+    path: Path | str,
+    settings: LearningSettings,
+    asked: Sequence[Asked],
+    learner: Learner | None,
+    evaluator: Evaluator | None,
+    progress: Progress,
+) -> Iterator[tuple[RunDir, Learner, Evaluator]]:
+    """The run, what learns and what judges. Nothing is written before all of them are known to be usable."""
+    path = Path(path)
+    config = {"kind": type(settings).__name__.removesuffix("Settings").lower(), **settings.identity()}
+    RunDir.check(path, config)
+    with contextlib.ExitStack() as stack:
+        if learner is None:
+            progress.stage("loading the model to be trained")
+            learner = _open(settings)
+            stack.callback(learner.close)
+        policy = learner.snapshot()
+        for note in prepare_policy(policy, SamplingParams(settings.temperature, settings.max_tokens, settings.top_p)):
+            progress.note(note)
+        isolation = None
+        if evaluator is None:
+            progress.stage("starting the evaluator")
+            evaluator = opened = open_settings_evaluator(settings, hidden=[path])
+            stack.callback(opened.close)
+            isolation = opened.isolation
+        manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
+        records = record(asked, policy)
+        run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
+        run.add_tasks(records)
+        prices = {name: getattr(settings, name) for name in PRICES}
+        stack.callback(lambda: run.write_json("cost.json", cost_document(derive_cost(run), prices)))
+        yield run, learner, evaluator
+
+
+def _open(settings: LearningSettings) -> Learner:
+    from longodds.policy import LoraOptions, OpenOptions
+
+    env = read_environment()
+    return open_learner(
+        settings.policy,
+        OpenOptions(
+            dtype=settings.dtype,
+            device=settings.policy_device,
+            cache_dir=env.cache_dir,
+            threads=settings.threads or env.threads,
+            base_url=settings.base_url,
+            tokenizer=settings.tokenizer,
+        ),
+        LoraOptions(rank=settings.rank, alpha=2.0 * settings.rank),
+    )
+
+
+def _budget(run: RunDir, settings: LearningSettings) -> Callable[[], str | None]:
+    """Says which budget of this attempt is used up."""
+    began = time.monotonic()
+    prices = {name: getattr(settings, name) for name in PRICES}
+
+    def spent() -> str | None:
+        if settings.max_seconds is not None and time.monotonic() - began >= settings.max_seconds:
+            return f"{settings.max_seconds:g} seconds are over"
+        if settings.max_cost is not None and money(derive_cost(run)["run"], prices) >= settings.max_cost:
+            return f"the run has cost {settings.max_cost:g}"
+        return None
+
+    return spent
+
+
+def worth(row: dict[str, Any]) -> tuple[float, float]:
+    """By what steps are compared: share of verified fast samples, then mean reward; of held-out samples if any."""
+    at = row["held_out"] or row
+    return at["fast_1_sig"] / max(at["n"], 1), at["mean_reward"]
+
+
+def _regressed(rows: list[dict[str, Any]]) -> str | None:
+    if len(rows) < 2 or worth(rows[-1]) >= worth(rows[-2]):
+        return None
+    return f"step {rows[-1]['step']} is worse than step {rows[-2]['step']} (stop_at_regression)"
+
+
+def _never(_rows: list[dict[str, Any]]) -> None:
+    return None
+
+
+def _adapted(run: RunDir, learned: Learned, expected: int) -> Adapted:
+    rows = learned.rows
+    judged = [r for r in rows if r["held_out"]] or rows
+    best = max(judged, key=lambda r: (*worth(r), -r["step"]))["step"] if judged else 0
+    return Adapted(run.path, len(rows), expected, best, learned.stopped, rows, run.resumed)

@@ -1,0 +1,78 @@
+"""What a run that learns is asked to do: everything of Best-of-N, and how to learn from its samples."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from longodds.config import BestOfNSettings
+from longodds.strategies.advantages import Advantage
+from longodds.strategies.rewards import Baseline, Reward
+
+
+class LearningSettings(BestOfNSettings):
+    """Rounds of sampling, judging and learning. One run has one seed and one learning rate."""
+
+    steps: int = Field(default=5, ge=1)
+    """Rounds of learning; step 0 is the policy as it was, and the last step is sampled but not learned from."""
+    updates: int = Field(default=1, ge=1)
+    """Optimiser steps per round, on the same samples."""
+    lr: float = Field(default=1e-5, ge=0)
+    """Learning rate of Adam; 0 is a control that learns nothing."""
+    loss: Literal["importance_sampling", "ppo", "cispo"] = "importance_sampling"
+    """Policy-gradient loss, summed over tokens as Tinker defines it."""
+    advantage: Advantage = "group"
+    """`global` (over all samples of a round, the seed release's), `group` (per task), `loo` or `entropic`."""
+    reward: Reward = "verified"
+    """`verified` (a speedup that its interval tells from 1, else 1), `speedup` (point estimate) or `correct`."""
+    baseline: Baseline = "task"
+    """What a task's rewards are divided by: `none`, `task` (fixed in its first round) or `running-median`."""
+    shuffle_rewards: bool = False
+    """A control: rewards change places among the samples of a task."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of a new LoRA adapter."""
+    grad_clip: float = Field(default=0.0, ge=0)
+    """Largest norm of the gradient; 0 does not clip."""
+    max_kl: float = Field(default=0.5, gt=0)
+    """Stop learning beyond so many nats per token from step 0."""
+    min_entropy: float = Field(default=0.0, ge=0)
+    """Stop learning when samples have fewer nats per token."""
+
+    @model_validator(mode="after")
+    def _one_trajectory(self) -> Self:
+        if len(self.seeds) != 1:
+            raise ValueError("a run that learns has one seed; give each seed a RUN of its own")
+        if self.temperature == 0:
+            raise ValueError("temperature 0 gives equal samples, and nothing can be learned from them")
+        if self.time != "all" and self.reward != "correct":
+            raise ValueError(f"reward {self.reward} needs timings: leave --time at all, or take --reward correct")
+        return self
+
+
+class TTTSettings(LearningSettings):
+    """Test-time training on the very tasks that are asked for, with Best-of-Adaptation."""
+
+    held_out: int = Field(default=8, ge=0)
+    """Samples per task and step that are not learned from: by them the best step is chosen, and they are charged. 0:
+    by the rollouts that were learned from (the seed release's way)."""
+    stop_at_regression: bool = False
+    """Stop at the first step that is worse than the one before it."""
+
+
+class RLVRSettings(LearningSettings):
+    """The outer loop: reinforcement learning on the train half, judged on the other."""
+
+    subset: Literal["train", "eval"] | None = "train"
+    steps: int = Field(default=40, ge=1)
+    """Rounds of learning, a batch of tasks each; epochs of the shuffled tasks follow one another."""
+    k: int = Field(default=8, ge=1)
+    """Samples per task: the size of a group."""
+    batch_tasks: int = Field(default=8, ge=1)
+    """Tasks per round."""
+    eval_every: int = Field(default=10, ge=1)
+    """Judge the policy on the eval half every so many steps, and at the first and the last."""
+    eval_k: int = Field(default=8, ge=1)
+    """Samples per task of these."""
+    eval_tasks: int | None = Field(default=None, ge=1)
+    """At most so many tasks of the eval half."""

@@ -1,0 +1,63 @@
+"""Learning that can't pass by luck: expected reward rises by an effect fixed in advance, and the controls exclude it.
+
+The model is a table of logits, so expected reward is computed and not estimated. Uniform logits earn 2/3; the most that
+can be earned is 2. EFFECT was fixed before the first run of this file.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from run_fakes import FakeEvaluator, make_tasks
+from scipy.stats import t
+from tabular import TabularLearner
+
+from longodds.config import resolve
+from longodds.strategies.adapt import rlvr, ttt
+from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+
+EFFECT = 0.4
+SEEDS = range(10)
+COMMON = {"suite": "fake", "k": 16, "lr": 0.3, "temperature": 1.0, "max_kl": 50.0}
+
+
+def gain(path, seed, kind="ttt", **flags):
+    learner = TabularLearner()
+    tasks = make_tasks(3)
+    if kind == "ttt":
+        settings = resolve(TTTSettings, flags={**COMMON, "steps": 5, "held_out": 0, "seeds": [seed], **flags})
+        ttt(path, settings, learner=learner, evaluator=FakeEvaluator(), tasks=tasks)
+    else:
+        settings = resolve(RLVRSettings, flags={**COMMON, "steps": 8, "batch_tasks": 2, "seeds": [seed], **flags})
+        rlvr(path, settings, learner=learner, evaluator=FakeEvaluator(), tasks=tasks, eval_tasks=[])
+    return learner.snapshot().reward() - 2 / 3
+
+
+def interval(gains):
+    """99 % interval of the mean over seeds."""
+    half = t.ppf(0.995, len(gains) - 1) * statistics.stdev(gains) / len(gains) ** 0.5
+    return statistics.fmean(gains) - half, statistics.fmean(gains) + half
+
+
+@pytest.mark.parametrize("advantage", ["global", "group", "loo", "entropic"])
+def test_time_training_learns(tmp_path, advantage):
+    gains = [gain(tmp_path / str(s), s, advantage=advantage) for s in SEEDS]
+    assert interval(gains)[0] > EFFECT, gains
+
+
+def test_the_outer_loop_learns(tmp_path):
+    gains = [gain(tmp_path / str(s), s, "rlvr") for s in SEEDS]
+    assert interval(gains)[0] > EFFECT, gains
+
+
+@pytest.mark.parametrize("kind", ["ttt", "rlvr"])
+def test_shuffled_rewards_teach_nothing(tmp_path, kind):
+    gains = [gain(tmp_path / str(s), s, kind, shuffle_rewards=True) for s in SEEDS]
+    low, high = interval(gains)
+    assert high < EFFECT and low < 0.1, gains
+    assert statistics.stdev(gains) > 0  # it moves, but nowhere
+
+
+def test_without_a_learning_rate_nothing_changes(tmp_path):
+    assert [gain(tmp_path / str(s), s, lr=0.0) for s in SEEDS] == [0.0] * len(SEEDS)
