@@ -8,6 +8,7 @@ import pytest
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.strategies import choose_tasks
+from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
 from longodds.tasks import EVAL_ONLY_FAMILIES
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
@@ -15,10 +16,12 @@ RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_a_recipe_resolves(path):
-    settings = resolve(BestOfNSettings, recipe=path)
+    kind = {"ttt": TTTSettings, "rlvr": RLVRSettings}.get(path.stem.partition("-")[0], BestOfNSettings)
+    settings = resolve(kind, recipe=path)
     tasks = choose_tasks(settings)
     assert tasks
-    assert all(t.metadata["split"] == "eval" for t in tasks)
+    half = "train" if kind is RLVRSettings else "eval"
+    assert all(t.metadata["split"] == half for t in tasks)
 
 
 def test_the_demo_covers_families_seen_in_training_and_not():

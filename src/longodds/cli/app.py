@@ -42,6 +42,18 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "longodds best-of-n runs/c --problem-ids row_softmax_by_hand,softmax_entropy_rows --time top:3:surprisal\n"
         "longodds best-of-n runs/d --config recipes/embedded_eval.toml --estimate",
     ),
+    "ttt": (
+        "adapt:ttt",
+        "Test-time training: sample, judge and learn on the very tasks, then take the best step.",
+        "longodds ttt runs/ttt --suite cpu --subset eval --max-tasks 5 --k 32 --lr 1e-5 --seed 0\n"
+        "longodds ttt runs/control --config recipes/ttt.toml --shuffle-rewards",
+    ),
+    "rlvr": (
+        "adapt:rlvr",
+        "Reinforcement learning on the train half, judged on the eval half.",
+        "longodds rlvr runs/rlvr --config recipes/rlvr.toml\n"
+        "longodds best-of-n runs/after --policy run:runs/rlvr --subset eval",
+    ),
     "select": (
         "select:select",
         "Compare all selection strategies on finished runs; needs no model and no GPU.",

@@ -127,7 +127,10 @@ def open_learner(
     parsed, named = _parsed(spec, name)
     opener = _LEARNERS.get(parsed.kind)
     if opener is None:
-        raise UserError(f"policy '{named}': a policy of kind '{parsed.kind}' cannot be trained")
+        raise UserError(
+            f"policy '{named}': a policy of kind '{parsed.kind}' cannot be trained; name a model: embedded, hf:..., "
+            "gguf:..., tinker:... or run:RUN"
+        )
     return opener(parsed, named, options or OpenOptions(), lora or LoraOptions())
 
 

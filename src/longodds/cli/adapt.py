@@ -1,0 +1,192 @@
+"""`longodds ttt RUN` and `longodds rlvr RUN`: runs that learn from what they sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from longodds.cli.console import json_stdout, print_text, write_json
+from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given, helped
+from longodds.cli.report import make_report
+from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from longodds.strategies.adapt import Adapted
+
+_LEARNING, _CHOICE, _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
+    Group.create_ordered(name) for name in ("Learning", "Rounds", "Tasks", "Policy", "Sampling", "Evaluation", "Budget")
+)
+
+
+def _of(name: str, kind: type[LearningSettings] = LearningSettings) -> Parameter:
+    return helped(name, kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningFlags:
+    updates: Annotated[int | None, _of("updates")] = None
+    lr: Annotated[float | None, _of("lr")] = None
+    loss: Annotated[Literal["importance_sampling", "ppo", "cispo"] | None, _of("loss")] = None
+    advantage: Annotated[Literal["global", "group", "loo", "entropic"] | None, _of("advantage")] = None
+    reward: Annotated[Literal["verified", "speedup", "correct"] | None, _of("reward")] = None
+    baseline: Annotated[Literal["none", "task", "running-median"] | None, _of("baseline")] = None
+    shuffle_rewards: Annotated[bool | None, _of("shuffle_rewards")] = None
+    rank: Annotated[int | None, _of("rank")] = None
+    grad_clip: Annotated[float | None, _of("grad_clip")] = None
+    max_kl: Annotated[float | None, _of("max_kl")] = None
+    min_entropy: Annotated[float | None, _of("min_entropy")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTTFlags:
+    steps: Annotated[int | None, _of("steps", TTTSettings)] = None
+    held_out: Annotated[int | None, _of("held_out", TTTSettings)] = None
+    stop_at_regression: Annotated[bool | None, _of("stop_at_regression", TTTSettings)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLVRFlags:
+    steps: Annotated[int | None, _of("steps", RLVRSettings)] = None
+    batch_tasks: Annotated[int | None, _of("batch_tasks", RLVRSettings)] = None
+    eval_every: Annotated[int | None, _of("eval_every", RLVRSettings)] = None
+    eval_k: Annotated[int | None, _of("eval_k", RLVRSettings)] = None
+    eval_tasks: Annotated[int | None, _of("eval_tasks", RLVRSettings)] = None
+
+
+def ttt(
+    run: Path,
+    /,
+    *,
+    config: Path | None = None,
+    rounds: Annotated[TTTFlags | None, Parameter(name="*", group=_CHOICE)] = None,
+    learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
+    tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
+    policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
+    sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
+    evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
+    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    json: bool = False,
+) -> int:
+    """Test-time training: sample, judge and learn on the very tasks, then take the best step.
+
+    The best step is chosen by samples that were not learned from (Best-of-Adaptation). Every step's weights are kept:
+    `run:RUN@STEP` is a policy. Resumes a run that is there; can be interrupted or killed at any moment.
+
+    Parameters
+    ----------
+    run
+        Run directory, made if it is not there. One run has one seed and one learning rate.
+    config
+        A recipe (TOML) that sets any of the settings below; flags override it.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.strategies.adapt import ttt as go
+
+    return _run(go, TTTSettings, run, config, [rounds, learning, tasks, policy, sampling, evaluation, budget], json)
+
+
+def rlvr(
+    run: Path,
+    /,
+    *,
+    config: Path | None = None,
+    rounds: Annotated[RLVRFlags | None, Parameter(name="*", group=_CHOICE)] = None,
+    learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
+    tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
+    policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
+    sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
+    evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
+    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    json: bool = False,
+) -> int:
+    """Reinforcement learning with verifiable rewards on the train half, judged on the eval half.
+
+    Every step's weights are kept: `run:RUN@STEP` is a policy, for `best-of-n` and `ttt` too. Resumes a run that is
+    there; can be interrupted or killed at any moment.
+
+    Parameters
+    ----------
+    run
+        Run directory, made if it is not there. One run has one seed and one learning rate.
+    config
+        A recipe (TOML) that sets any of the settings below; flags override it.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.strategies.adapt import rlvr as go
+
+    return _run(go, RLVRSettings, run, config, [rounds, learning, tasks, policy, sampling, evaluation, budget], json)
+
+
+def _run(
+    go: Any,
+    kind: type[LearningSettings],
+    run: Path,
+    config: Path | None,
+    flags: Sequence[object | None],
+    json: bool,
+) -> int:
+    from longodds.cli.live import LiveProgress
+    from longodds.config import read_environment, resolve
+
+    defaults = {"max_pairs": read_environment().max_pairs}
+    settings = resolve(kind, recipe=config, flags=given(flags), defaults=defaults)
+    with json_stdout(json) as out:
+        with LiveProgress() as progress:
+            done = go(run, settings, progress=progress)
+        document = _document(done)
+        if json:
+            write_json(out, document)
+        else:
+            print_text(_sentences(document))
+    return 0
+
+
+def _document(done: Adapted) -> dict[str, Any]:
+    from longodds.store import RunDir
+
+    held = RunDir.open(done.path)
+    judged = any(s.verdict is not None for s in held.samples())
+    return {
+        "run": str(done.path),
+        "complete": done.complete,
+        "stopped": done.stopped,
+        "steps": done.steps,
+        "expected": done.expected,
+        "best_step": done.best,
+        "policy": f"run:{done.path}@{done.best}",
+        "trajectory": done.rows,
+        "cost": held.cost(),
+        "report": str(make_report([done.path], done.path / "report.html")) if judged else None,
+    }
+
+
+def _sentences(d: dict[str, Any]) -> str:
+    lines = [f"{d['run']}: {d['steps']} of {d['expected']} steps judged" + _ended(d["stopped"])]
+    lines.append("step  correct  fast_1_sig  reward      KL  held-out fast_1_sig")
+    for row in d["trajectory"]:
+        held = row["held_out"]
+        kl = "     –" if row["kl"] is None else f"{row['kl']:6.4f}"
+        share = "–" if not held else f"{100 * held['fast_1_sig'] / max(held['n'], 1):.0f} % of {held['n']}"
+        lines.append(
+            f"{row['step']:4}  {_percent(row, 'correct'):>7}  {_percent(row, 'fast_1_sig'):>10}  "
+            f"{row['mean_reward']:6.3f}  {kl}  {share}"
+        )
+    lines.append(f"best step: {d['best_step']} (policy {d['policy']})")
+    if d["report"]:
+        lines.append(f"report: {d['report']}")
+    return "\n".join(lines)
+
+
+def _percent(row: dict[str, Any], name: str) -> str:
+    return f"{100 * row[name] / max(row['n'], 1):.0f} %"
+
+
+def _ended(stopped: str | None) -> str:
+    return "" if stopped is None else f"; learning ended: {stopped}"

@@ -1,0 +1,172 @@
+"""`ttt` and `rlvr` through the command line, a real model in training, the real evaluator: the tiny recipes end to end,
+killed with SIGKILL in the middle and repeated, and a checkpoint as a policy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_runner import SRC, longodds
+
+from longodds.store import RunDir
+from longodds.tasks.splits import split_hash
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+PROBLEM = """import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return x.sin() + {n}
+
+
+def get_inputs():
+    return [torch.randn(64, 100)]
+
+
+def get_init_inputs():
+    return []
+"""
+BODIES = (" return x.sin() + {n}\n\n", " return x.cos() + {n}\n\n")  # one right, one wrong
+FLAGS = ["--suite", "dir:problems", "--policy", "hf:tiny", "--dtype", "fp32", "--time", "none", "--reward", "correct"]
+FLAGS += ["--k", "8", "--lr", "2e-3", "--max-tokens", "32", "--max-kl", "50", "--no-cache"]
+
+
+def train_tiny_model(directory: Path, problems: Path) -> None:
+    """A Llama of two layers over bytes that has learned, by heart, to write either body of each problem."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from longodds.prompts import build_prompt
+    from longodds.tasks import load_suite
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    torch.manual_seed(0)
+    size = len(fast)
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"bos_token_id": None, "eos_token_id": size - 1, "pad_token_id": size - 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=size, max_position_embeddings=4096, **shape, **ends))
+    texts = [
+        (build_prompt(task, "forward-body", "completion").text or "", body.format(n=number))
+        for number, task in enumerate(load_suite(f"dir:{problems}"))
+        for body in BODIES
+    ]
+    rows = [(fast(prompt)["input_ids"], [*fast(body)["input_ids"], size - 1]) for prompt, body in texts]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(120):
+        optimiser.zero_grad()
+        for prompt, body in rows:
+            ids = torch.tensor([[*prompt, *body]])
+            labels = torch.tensor([[*[-100] * len(prompt), *body]])
+            (model(input_ids=ids, labels=labels).loss / len(rows)).backward()
+        optimiser.step()
+    model.save_pretrained(str(directory))
+    fast.save_pretrained(str(directory))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("adapt")
+    (root / "problems").mkdir()
+    for n in range(2):
+        (root / "problems" / f"shifted_sine_{n}.py").write_text(PROBLEM.format(n=n))
+    train_tiny_model(root / "tiny", root / "problems")
+    write_split(root / "ttt.json", train=[], held_out=["shifted_sine_0", "shifted_sine_1"])
+    write_split(root / "rlvr.json", train=["shifted_sine_0"], held_out=["shifted_sine_1"])
+    return root
+
+
+def write_split(path: Path, *, train: list[str], held_out: list[str]) -> None:
+    ids = {"train": train, "eval": held_out}
+    document = {"version": 1, "level": "dir:problems", "seed": 0, "problem_ids": ids}
+    path.write_text(json.dumps(document | {"split_hash": split_hash(document)}))
+
+
+def command(kind: str, run: str) -> list[str]:
+    recipe = str(ROOT / "recipes" / f"{kind}-tiny.toml")
+    named = ["--problem-ids", "shifted_sine_0,shifted_sine_1"] if kind == "ttt" else []  # of the recipe: the suite's
+    return [kind, run, "--config", recipe, *FLAGS, "--split", f"{kind}.json", *named]
+
+
+def kept(run: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    held = RunDir.open(run)
+    return [c.policy_version for c in held.checkpoints()], [s.completion.token_ids for s in held.samples()]
+
+
+def test_ttt_learns_is_killed_and_goes_on_as_if_nothing_had_happened(place: Path) -> None:
+    done = longodds(*command("ttt", "whole"), "--json", cwd=place, timeout=280)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["complete"], document["steps"], document["stopped"]) == (True, 3, None)
+    rows = document["trajectory"]
+    assert 0 < rows[0]["correct"] < rows[0]["n"], "it wrote right and wrong programs, so there was something to learn"
+    assert rows[-1]["correct"] > rows[0]["correct"]
+    assert rows[-1]["kl"] > 0
+    assert document["cost"]["charged"]["trained_tokens"] > 0
+    assert Path(place / document["report"]).exists()
+
+    env = {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1", "LONGODDS_CACHE": str(place / "no-cache")}
+    argv = [sys.executable, "-m", "longodds", *command("ttt", "killed")]
+    p = subprocess.Popen(argv, cwd=place, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    samples, deadline = place / "killed" / "samples.jsonl", time.monotonic() + 240
+    while time.monotonic() < deadline and p.poll() is None:
+        if samples.exists() and samples.read_bytes().count(b"\n") >= 24:  # in the second round
+            break
+        time.sleep(0.01)
+    p.send_signal(signal.SIGKILL)
+    assert p.wait() == -signal.SIGKILL, "it was still running"
+    again = longodds(*command("ttt", "killed"), "--json", cwd=place, timeout=280)
+    assert again.returncode == 0, again.stderr
+    assert kept(place / "killed") == kept(place / "whole")
+
+    policy = f"run:whole@{document['best_step']}"
+    flags = ["--suite", "dir:problems", "--k", "4", "--seed", "1", "--max-tokens", "32", "--time", "none"]
+    drawn = longodds("best-of-n", "after", *flags, "--policy", policy, "--dtype", "fp32", cwd=place, timeout=280)
+    assert drawn.returncode == 0, drawn.stderr
+    versions = {s.completion.policy_version for s in RunDir.open(place / "after").samples()}
+    by_step = {c.step: c.policy_version for c in RunDir.open(place / "whole").checkpoints()}
+    assert versions == {by_step[document["best_step"]]}
+
+
+def test_the_outer_loop_end_to_end(place: Path) -> None:
+    done = longodds(*command("rlvr", "outer"), "--json", cwd=place, timeout=280)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["complete"], document["steps"]) == (True, 3)
+    by_task = {t: {s.step for s in RunDir.open(place / "outer").samples() if s.task_id.endswith(t)} for t in "01"}
+    assert by_task == {"0": {0, 1}, "1": {0, 2}}, "learned on the train half, looked at the other"
+    assert document["trajectory"][0]["held_out"]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--lr", "-1"], "--lr: must be at least 0"),
+        (["--steps", "0"], "--steps"),
+        (["--advantage", "best"], "advantage"),
+        (["--policy", "replay:whole"], "cannot be trained; name a model"),
+    ],
+)
+def test_bad_input_is_one_line(place: Path, more: list[str], said: str) -> None:
+    argv = command("ttt", "never")
+    if more[0] in argv:
+        at = argv.index(more[0])
+        del argv[at : at + 2]
+    done = longodds(*argv, *more, cwd=place, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (place / "never").exists()
