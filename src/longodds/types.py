@@ -228,7 +228,8 @@ class Verdict:
 class Sample:
     """One candidate: who wrote it, with what probability, and what became of it.
 
-    metadata: further columns of an imported sample; they decide nothing.
+    parents: ids of the attempts that its prompt showed, oldest first; prompt_tokens: length of that prompt. Empty and
+    None where the prompt was the task's. metadata: further columns of an imported sample; they decide nothing.
     """
 
     sample_id: str
@@ -242,6 +243,8 @@ class Sample:
     program_digest: str
     verdict: Verdict | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,8 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
 
 
 def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int) -> list[Floats]:
-    """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step."""
+    """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step and for every sample
+    that has its own."""
     found: list[Floats] = []
     for replicate in np.unique(data.table.replicate[rows]):
         mine = rows[data.table.replicate[rows] == replicate]
@@ -198,8 +199,8 @@ def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid:
         mine = mine[np.lexsort((data.table["index"][mine], step))]
         step = data.table["step"][mine]
         spent = each[mine].copy()
-        new_step = np.append(True, step[1:] != step[:-1])
-        spent[new_step] += prompt[mine][new_step]
+        asked = np.append(True, step[1:] != step[:-1]) | (data.table["own_prompt"][mine] == 1)
+        spent[asked] += prompt[mine][asked]
         for learning in data.learning:
             later = np.flatnonzero(step >= learning.step)
             if len(later):

@@ -44,13 +44,14 @@ NUMBERS = (
     "seconds",
     "sampled_tokens",
     "prompt_tokens",
+    "own_prompt",
     "sampling_seconds",
     "duplicate",
     "remeasured",
 )
-"""Columns of floats; nan where unknown. Nats, tokens, ratios; seconds: wall-clock of the verdict; duplicate: 1 where
-the verdict repeats that of an equal program; remeasured: the number of programs of which this is the best, where it was
-measured again as such."""
+"""Columns of floats; nan where unknown. Nats, tokens, ratios; own_prompt: 1 where the prompt is this sample's alone, as
+it shows earlier attempts; seconds: wall-clock of the verdict; duplicate: 1 where the verdict repeats that of an equal
+program; remeasured: the number of programs of which this is the best, where it was measured again as such."""
 
 
 @dataclass(frozen=True, slots=True)

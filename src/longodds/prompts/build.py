@@ -78,16 +78,23 @@ def _messages(task: Task, style: str, device_facts: str | None) -> list[Message]
     return [*messages, Message("user", _fence(task.reference.strip()) + facts)]
 
 
+def opening(task: Task, style: str) -> str:
+    """The lines that open an answer in a text to continue, with which such a prompt ends."""
+    if style in MODULES:
+        return f"# Same result, faster. {_HOW[style]}\n"
+    return _open(forward_signature(task), _OPEN_INDENT)
+
+
 def _body_text(task: Task, style: str, device_facts: str | None) -> str:
     sections = [*_facts_line(device_facts), "\n".join(STANDARD_IMPORTS.values())]
     if style == "forward-body-fewshot":
         sections += [f"{shot}\n\n{_open(args)}{body}" for shot, args, body in BODIES]
-    sections.append(f"{compact_reference(task.reference, task.id)}\n\n{_open(forward_signature(task), _OPEN_INDENT)}")
+    sections.append(f"{compact_reference(task.reference, task.id)}\n\n{opening(task, style)}")
     return "\n\n".join(sections)
 
 
 def _module_text(task: Task, style: str, device_facts: str | None) -> str:
-    head = f"# Same result, faster. {_HOW[style]}\n"
+    head = opening(task, style)
     shot = f"{MODULE_REFERENCE}\n\n\n{head}{MODULES[style]}"
     return "\n\n\n".join([*_facts_line(device_facts), shot, f"{task.reference.strip()}\n\n\n{head}"])
 

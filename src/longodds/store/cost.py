@@ -23,25 +23,32 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     """{"charged", "run"} of a run.
 
     parameters: active parameters of the policy; the default is the manifest's. A prompt is charged once per cell
-    (its K samples share it) and run once per call to the policy. A timing is an evaluation that timed a program.
+    (its K samples share it) and run once per call to the policy; one that shows earlier attempts is its sample's own,
+    and charged with it. A timing is an evaluation that timed a program.
     """
     p = parameters if parameters is not None else int(run.manifest.get("policy", {}).get("parameters", 0))
     prompt_tokens = {task_id: len(r.prompt_token_ids) for task_id, r in run.records().items()}
     cells: set[tuple[str, int, int]] = set()
     calls: set[tuple[str, int, int, int]] = set()
-    sampled, scored, reread, seconds = 0, 0, 0, 0.0
+    sampled, scored, reread, revised, seconds = 0, 0, 0, 0, 0.0
     for row in run.sample_rows():
         cell = (row["task_id"], row["seed"], row["step"])
-        cells.add(cell)
-        calls.add((*cell, row.get("batch", 0)))
+        prompt = row.get("prompt_tokens")
+        if prompt is None:
+            cells.add(cell)
+            calls.add((*cell, row.get("batch", 0)))
+            prompt = prompt_tokens.get(row["task_id"], 0)
+        else:
+            revised += prompt
         own = len(row["token_ids"]) or row["score_span"][1]  # of imported samples only their number is known
         sampled += own + row.get("dropped_tokens", 0)
         if row.get("returned_logprobs") and row["logprobs"]:  # a service's were scored again, each with its prompt
             scored += len(row["token_ids"])
-            reread += prompt_tokens.get(row["task_id"], 0)
+            reread += prompt
         seconds += row.get("seconds", 0.0)
-    charged = _sampling(sum(prompt_tokens.get(c[0], 0) for c in cells), sampled, scored, p, seconds)
-    ran = _sampling(sum(prompt_tokens.get(c[0], 0) for c in calls) + reread, sampled, scored, p, seconds)
+    asked = {name: sum(prompt_tokens.get(c[0], 0) for c in each) for name, each in (("once", cells), ("ran", calls))}
+    charged = _sampling(asked["once"] + revised, sampled, scored, p, seconds)
+    ran = _sampling(asked["ran"] + revised + reread, sampled, scored, p, seconds)
     learning = _learning(run, p)
     charged, ran = charged + learning, ran + learning
     judged = {"charged": [0, 0, 0.0], "run": [0, 0, 0.0]}  # evaluations, timings, seconds; plain sums: rows are many

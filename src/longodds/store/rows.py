@@ -82,6 +82,8 @@ def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
         more["mean_logprob"] = c.mean_logprob
     if sample.metadata:
         more["metadata"] = dict(sample.metadata)
+    if sample.parents:
+        more |= {"parents": list(sample.parents), "prompt_tokens": sample.prompt_tokens}
     return {
         "sample_id": sample.sample_id,
         "task_id": sample.task_id,
@@ -128,6 +130,8 @@ def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> S
         program_digest=row["program_digest"],
         verdict=verdict,
         metadata=row.get("metadata") or {},
+        parents=tuple(row.get("parents") or ()),
+        prompt_tokens=row.get("prompt_tokens"),
     )
 
 

@@ -7,23 +7,21 @@ same device from each other, the next cells are sampled while earlier ones are j
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longodds.errors import UserError
-from longodds.selection import surprisal_of
-from longodds.store import RunDir, cost_document, derive_cost, money, sample_id
+from longodds.store import RunDir, sample_id
 from longodds.strategies.ahead import Ahead
+from longodds.strategies.budget import Budget
+from longodds.strategies.cells import by_cell, cell_metrics
 from longodds.strategies.judging import Judge, Ledger, owed_verdicts
-from longodds.strategies.opening import open_settings_evaluator, open_settings_policy, prepare_policy
 from longodds.strategies.planning import TimePlan, choose_tasks, may_overlap, parse_time
 from longodds.strategies.progress import OneAtATime, Progress, Silent
-from longodds.strategies.provenance import describe_attempt
-from longodds.strategies.sampling import Asked, Sampler, ask, record
-from longodds.types import SamplingParams
+from longodds.strategies.resuming import Owed, check_tasks, opened, sampling_params
+from longodds.strategies.sampling import Asked, Sampler, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,100 +81,38 @@ def best_of_n(
     resumes = RunDir.check(path, config)
     chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
     asked = ask(chosen, settings)
-    owed = _what_is_owed(path, asked, settings, plan, re_evaluate) if resumes else _Owed(True, True)
-    with contextlib.ExitStack() as stack:
-        if policy is None and owed.samples:
-            progress.stage("loading the policy")
-            policy = open_settings_policy(settings)
-            stack.callback(policy.close)
-        if policy is not None and owed.samples:
-            for note in prepare_policy(policy, _params(settings)):
-                progress.note(note)
-        isolation = None
-        if evaluator is None and owed.verdicts:
-            progress.stage("starting the evaluator")
-            evaluator = opened = open_settings_evaluator(settings, hidden=[path])
-            stack.callback(opened.close)
-            isolation = opened.isolation
-        _refuse_mixture(path, owed, policy, evaluator, re_evaluate)
-        manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
-        records = record(asked, policy) if policy is not None and owed.samples else []
-        run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
-        for name, size in run.repaired.items():
-            progress.note(f"{path / name}: dropped a torn tail of {size} bytes")
-        run.add_tasks(records)
-        stack.callback(_write_cost, run, settings)
+    owed = _what_is_owed(path, asked, settings, plan, re_evaluate) if resumes else Owed(True, True)
+    with opened(path, settings, config, asked, owed, policy, evaluator, progress, re_evaluate=re_evaluate) as (
+        run,
+        policy,
+        evaluator,
+    ):
         return _Attempt(run, settings, plan, asked, policy, evaluator, progress, re_evaluate, clock).go()
 
 
 # --- what an earlier attempt left to do --------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Owed:
-    samples: bool
-    verdicts: bool
-    policy_version: str | None = None  # of the samples that are there
-    evaluators: frozenset[str] = field(default_factory=frozenset)  # digests of the verdicts that are there
-
-
 def _what_is_owed(
     path: Path, asked: Sequence[Asked], settings: BestOfNSettings, plan: TimePlan, re_evaluate: bool
-) -> _Owed:
+) -> Owed:
     run = RunDir.open(path)
-    known = run.tasks()
-    wanted = {a.task.id: a.task for a in asked}
-    if strangers := [t for t in known if t not in wanted]:
-        raise UserError(f"{path}: has tasks that are not asked for now (first: {strangers[0]}); give another RUN")
-    for task_id, task in known.items():
-        if task.digest != wanted[task_id].digest:
-            raise UserError(f"{path}: task {task_id} has changed since this run began; give another RUN")
+    check_tasks(run, asked)
     samples = run.samples()
     have = {s.sample_id for s in samples}
     missing = any(_indices(a.task, seed, settings.k, have) for a in asked for seed in settings.seeds)
     ledger = Ledger(run, samples)
-    cells = _by_cell(samples)
+    cells = by_cell(samples)
     unjudged = any(owed_verdicts(ledger, plan, seed, cell) for (_, seed), cell in cells.items())
     by_task: dict[str, list[Sample]] = {}
     for sample in samples:
         by_task.setdefault(sample.task_id, []).append(sample)
     unjudged = unjudged or any(ledger.winner(cells) is not None for cells in by_task.values())
-    return _Owed(
-        samples=missing,
-        verdicts=missing or unjudged or re_evaluate,
-        policy_version=samples[0].completion.policy_version if samples else None,
-        evaluators=frozenset(s.verdict.evaluator for s in samples if s.verdict is not None and s.verdict.evaluator),
-    )
-
-
-def _refuse_mixture(
-    path: Path, owed: _Owed, policy: Policy | None, evaluator: Evaluator | None, re_evaluate: bool
-) -> None:
-    if owed.samples and policy is not None and owed.policy_version not in (None, policy.version):
-        raise UserError(
-            f"{path}: was sampled from other weights of {policy.name} ({owed.policy_version}, now {policy.version}); "
-            "give another RUN"
-        )
-    if owed.verdicts and evaluator is not None and not re_evaluate and owed.evaluators - {evaluator.digest}:
-        raise UserError(
-            f"{path}: has verdicts of another evaluator (device, settings or versions differ), and the two cannot be "
-            "compared; judge all again with --re-evaluate, or give another RUN"
-        )
-
-
-def _params(s: BestOfNSettings) -> SamplingParams:
-    return SamplingParams(temperature=s.temperature, max_tokens=s.max_tokens, top_p=s.top_p)
+    return Owed.of(samples, samples=missing, verdicts=missing or unjudged or re_evaluate)
 
 
 def _indices(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
     return [i for i in range(k) if sample_id(task, seed=seed, strategy=STRATEGY, step=STEP, index=i) not in have]
-
-
-def _by_cell(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sample]]:
-    cells: dict[tuple[str, int], list[Sample]] = {}
-    for sample in samples:
-        cells.setdefault((sample.task_id, sample.seed), []).append(sample)
-    return cells
 
 
 # --- one attempt -------------------------------------------------------------------------------
@@ -201,12 +137,10 @@ class _Attempt:
         self._asked = asked
         self._ahead = Ahead()
         self._progress = progress = OneAtATime(progress, self._ahead.check)
-        self._clock = clock
-        self._began = clock()
-        self._stopped: str | None = None
+        self._budget = Budget(run, settings, progress, clock)
         self._unusable: dict[str, str] = {}
         samples = run.samples()
-        self._cells = _by_cell(samples)
+        self._cells = by_cell(samples)
         accept = evaluator.digest if re_evaluate and evaluator is not None else None
         self._ledger = Ledger(run, samples, accept=accept)
         self._judge = Judge(self._ledger, evaluator, plan, progress) if evaluator is not None else None
@@ -221,12 +155,12 @@ class _Attempt:
         return Sampler(
             self._run,
             policy,
-            _params(s),
+            sampling_params(s),
             strategy=STRATEGY,
             style=s.style,
             batch_size=s.batch_size,
             progress=self._progress,
-            admit=self._admit,
+            admit=self._budget.admit,
         )
 
     def go(self) -> Outcome:
@@ -251,7 +185,7 @@ class _Attempt:
             expected=expected,
             samples=self._finished + sum(len(cell) for cell in self._cells.values()),
             unjudged=unjudged,
-            stopped=self._stopped,
+            stopped=self._budget.stopped,
             resumed=self._run.resumed,
             unusable=self._unusable,
         )
@@ -281,7 +215,7 @@ class _Attempt:
         judged = self._ledger.judged(samples)
         whole = len(samples) == self._settings.k and len(judged) == len(samples)
         if whole and (owed or (task.id, seed) not in self._summed):
-            self._run.append_metrics(cell_metrics(task.id, seed, judged))
+            self._run.append_metrics(cell_metrics(STRATEGY, judged))
             self._summed.add((task.id, seed))
 
     def _settle_next(self, cell: tuple[Task, int, list[Sample]]) -> None:
@@ -326,53 +260,3 @@ class _Attempt:
 
     def _unjudged(self, cell: Sequence[Sample]) -> int:
         return sum(self._ledger.row(s) is None for s in cell)
-
-    def _admit(self) -> bool:
-        s = self._settings
-        if self._stopped is None:
-            if s.max_seconds is not None and self._clock() - self._began >= s.max_seconds:
-                self._stop("max_seconds", f"{s.max_seconds:g} seconds are over")
-            elif s.max_cost is not None and _spent(self._run, s) >= s.max_cost:
-                self._stop("max_cost", f"the run has cost {s.max_cost:g}")
-        return self._stopped is None
-
-    def _stop(self, budget: str, why: str) -> None:
-        self._stopped = budget
-        self._progress.note(f"{why}: no new samples; the same command goes on")
-
-
-def cell_metrics(task_id: str, seed: int, samples: Sequence[Sample]) -> dict[str, Any]:
-    """One row of metrics.jsonl: counts of a finished cell. Surprisal in nats per token, speedups as measured."""
-    verdicts = [s.verdict for s in samples if s.verdict is not None]
-    statuses = [v.status.value for v in verdicts]
-    scores = [score for score, _, _ in (surprisal_of(s.completion) for s in samples) if score == score]
-    return {
-        "strategy": STRATEGY,
-        "step": STEP,
-        "task_id": task_id,
-        "seed": seed,
-        "n": len(samples),
-        "distinct": len({s.program_digest for s in samples}),
-        "statuses": {name: statuses.count(name) for name in sorted(set(statuses))},
-        "timed": sum(v.speedup is not None for v in verdicts),
-        "fast_1": sum(v.speedup is not None and v.correct and v.speedup > 1 for v in verdicts),
-        "fast_1_sig": sum(v.ci_low is not None and v.correct and v.ci_low > 1 for v in verdicts),
-        "best_speedup": max((v.speedup for v in verdicts if v.correct and v.speedup is not None), default=None),
-        "mean_surprisal": round(sum(scores) / len(scores), 6) if scores else None,
-        "mean_tokens": round(sum(len(s.completion.token_ids) for s in samples) / len(samples), 3),
-    }
-
-
-# --- cost --------------------------------------------------------------------------------------
-
-
-def _prices(settings: BestOfNSettings) -> dict[str, float]:
-    return {name: getattr(settings, name) for name in ("price_prompt", "price_sampled", "price_device")}
-
-
-def _spent(run: RunDir, settings: BestOfNSettings) -> float:
-    return money(derive_cost(run)["run"], _prices(settings))
-
-
-def _write_cost(run: RunDir, settings: BestOfNSettings) -> None:
-    run.write_json("cost.json", cost_document(derive_cost(run), _prices(settings)))

@@ -71,7 +71,7 @@ def _open_replay(spec: str, path: Path) -> ReplayPolicy:
     return ReplayPolicy(
         spec,
         {r.prompt: (r.task.digest, r.prompt_token_ids) for r in records.values() if r.prompt is not None},
-        ((records[s.task_id].task.digest, s) for s in run.samples() if s.task_id in records),
+        ((records[s.task_id].task.digest, s) for s in run.samples() if s.task_id in records and not s.parents),
         params,
         parameters=int(described.get("parameters") or 0),
     )

@@ -72,6 +72,7 @@ def _add(
     prompts: Mapping[str, int],
 ) -> None:
     top = row.get("top_logprobs")
+    revised = row.get("prompt_tokens") is not None
     completion = Completion(
         token_ids=(),
         logprobs=tuple(row["logprobs"]),
@@ -93,7 +94,8 @@ def _add(
         step=row["step"],
         index=row["index"],
         sampled_tokens=len(row["token_ids"]),
-        prompt_tokens=prompts.get(row["task_id"]),
+        prompt_tokens=row["prompt_tokens"] if revised else prompts.get(row["task_id"]),
+        own_prompt=float(revised),
         sampling_seconds=row.get("seconds"),
         duplicate=None if verdict is None else float(verdict.get("duplicate_of") is not None),
         **completion_scores(completion),

@@ -83,8 +83,23 @@ class Sampler:
         self._admit = admit
         self._clock = clock
 
-    def draw(self, asked: Asked, *, seed: int, step: int, indices: Sequence[int]) -> list[Sample]:
-        """The samples with these indices, stored; fewer when `admit` says stop."""
+    def draw(
+        self,
+        asked: Asked,
+        *,
+        seed: int,
+        step: int,
+        indices: Sequence[int],
+        parents: tuple[str, ...] = (),
+        at_most: int | None = None,
+    ) -> list[Sample]:
+        """The samples with these indices, stored; fewer when `admit` says stop.
+
+        parents: ids of the attempts that the prompt shows. at_most: new tokens per sample, where fewer are left than
+        the parameters allow.
+        """
+        prompt_tokens = len(self._policy.encode(asked.prompt)) if parents else None
+        params = self._params if at_most is None else replace(self._params, max_tokens=at_most)
         drawn: list[Sample] = []
         for at in range(0, len(indices), self._batch_size):
             if not self._admit():
@@ -92,12 +107,15 @@ class Sampler:
             batch = tuple(indices[at : at + self._batch_size])
             self._progress.stage(f"sampling {asked.task.id}, seed {seed}")
             began = self._clock()
-            completions = self._policy.sample(asked.prompt, self._params, SampleKey(seed, asked.task.digest, batch))
+            completions = self._policy.sample(asked.prompt, params, SampleKey(seed, asked.task.digest, batch))
             seconds = self._clock() - began
             if len(completions) != len(batch):
                 raise InfraError(f"policy {self._policy.name}: gave {len(completions)} samples of {len(batch)}")
             samples = [
-                self._sample(asked, c, seed=seed, step=step, index=i) for c, i in zip(completions, batch, strict=True)
+                replace(
+                    self._sample(asked, c, seed=seed, step=step, index=i), parents=parents, prompt_tokens=prompt_tokens
+                )
+                for c, i in zip(completions, batch, strict=True)
             ]
             self._run.append_samples(samples, seconds=seconds)
             self._progress.sampled(asked.task.id, seed, len(samples))
