@@ -9,6 +9,7 @@ import pytest
 from longodds.config import BestOfNSettings, resolve
 from longodds.strategies import choose_tasks
 from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+from longodds.strategies.refine_settings import RefineSettings
 from longodds.tasks import EVAL_ONLY_FAMILIES
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
@@ -16,7 +17,9 @@ RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_a_recipe_resolves(path):
-    kind = {"ttt": TTTSettings, "rlvr": RLVRSettings}.get(path.stem.partition("-")[0], BestOfNSettings)
+    kind = {"ttt": TTTSettings, "rlvr": RLVRSettings, "refine": RefineSettings}.get(
+        path.stem.partition("-")[0], BestOfNSettings
+    )
     settings = resolve(kind, recipe=path)
     tasks = choose_tasks(settings)
     assert tasks

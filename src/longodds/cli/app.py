@@ -54,6 +54,13 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "longodds rlvr runs/rlvr --config recipes/rlvr.toml\n"
         "longodds best-of-n runs/after --policy run:runs/rlvr --subset eval",
     ),
+    "refine": (
+        "refine:refine",
+        "Sequential revision: each attempt is told what came of the one before it.",
+        "longodds refine runs/refine --suite cpu --subset eval --max-tasks 4 --k 8 --seed 0\n"
+        "longodds refine runs/refine --config recipes/refine.toml --match runs/bon\n"
+        "longodds compare runs/bon runs/refine --axis tokens",
+    ),
     "select": (
         "select:select",
         "Compare all selection strategies on finished runs; needs no model and no GPU.",

@@ -98,6 +98,12 @@ def run_and_summarise(run: Path, settings: BestOfNSettings, *, re_evaluate: bool
 
     with LiveProgress() as progress:
         outcome = go(run, settings, progress=progress, re_evaluate=re_evaluate)
+    return conclude(run, outcome, show=show)
+
+
+def conclude(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
+    """The document of an attempt that came to its end, printed if `show`, and what is to be said of it besides. Raises
+    as `run_and_summarise`."""
     document = summarise(run, outcome, show=show)
     if outcome.unjudged:
         raise InfraError(

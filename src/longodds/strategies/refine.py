@@ -157,16 +157,13 @@ class _Refining:
                 self._unusable[asked.task.id] = str(e)
                 self._progress.note(f"{asked.task.id} cannot be judged by: {e}")
                 return
-            if self._unjudged(cell):
-                return
-            if full is None:
+            if full is None or self._unjudged(cell):
                 return
             if full:
                 break
             turn += 1
-        if cell:
-            self._run.append_metrics(cell_metrics(STRATEGY, self._ledger.judged(cell)))
-            self._done.add(key)
+        self._run.append_metrics(cell_metrics(STRATEGY, self._ledger.judged(cell)))
+        self._done.add(key)
 
     def _turn(self, asked: Asked, seed: int, turn: int, cell: list[Sample]) -> bool | None:
         """Draws what one turn owes. True: the cell is full; None: sampling had to stop before that."""
@@ -182,6 +179,10 @@ class _Refining:
             prompt, parents = self._prompt(asked, cell, group[0], turn) if group else (asked.prompt, ())
             at_most = self._room(asked, Asked(asked.task, prompt), cell, group) if limited else None
             if at_most is not None and at_most < 1:
+                if not cell:
+                    raise UserError(
+                        f"{asked.task.id}: its prompt leaves no token of {self._limit(asked.task)}; raise --tokens"
+                    )
                 return True
             if owed := [i for i in group if i not in have]:
                 there = Asked(asked.task, prompt)
