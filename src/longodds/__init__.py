@@ -19,6 +19,9 @@ __version__ = "0.1.0"
 # By text and not by import statements: this module is imported by rooms that must not import those above them.
 _EXPORTS = {
     "BestOfNSettings": ("longodds.config", "BestOfNSettings"),
+    "EvaluationSettings": ("longodds.config", "EvaluationSettings"),
+    "RefineSettings": ("longodds.strategies.refine_settings", "RefineSettings"),
+    "Reward": ("longodds.strategies.reward", "Reward"),
     "RunDir": ("longodds.store", "RunDir"),
     "Sample": ("longodds.types", "Sample"),
     "Status": ("longodds.types", "Status"),
@@ -35,6 +38,9 @@ _EXPORTS = {
     "open_policy": ("longodds.strategies.policies", "open_policy"),
     "load_suite": ("longodds.tasks", "load_suite"),
     "probe": ("longodds.strategies.probing", "probe"),
+    "refine": ("longodds.strategies.refine", "refine"),
+    "reward": ("longodds.strategies.reward", "reward"),
+    "reward_rows": ("longodds.strategies.reward", "reward_rows"),
     "select": ("longodds.strategies.selecting", "select"),
     "load_task": ("longodds.tasks", "load_task"),
 }
