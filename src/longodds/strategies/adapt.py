@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.config import read_environment
-from longodds.store import RunDir, cost_document, derive_cost, money
+from longodds.store import RunDir
+from longodds.strategies.budget import Budget, write_cost
 from longodds.strategies.opening import open_settings_evaluator, prepare_policy
 from longodds.strategies.planning import choose_tasks
 from longodds.strategies.policies import base_of, open_learner
 from longodds.strategies.progress import Silent
 from longodds.strategies.provenance import describe_attempt
+from longodds.strategies.resuming import sampling_params
 from longodds.strategies.rounds import Learned, Round, Rounds
 from longodds.strategies.sampling import Asked, ask, record
-from longodds.types import SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from longodds.learning import Learner
     from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
     from longodds.strategies.progress import Progress
     from longodds.types import Evaluator, Task
-
-PRICES = ("price_prompt", "price_sampled", "price_device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def ttt(
             base=base_of(settings.policy),
             width=width,
             halt=halt,
-            spent=_budget(run, settings),
+            budget=Budget(run, settings, progress),
         )
         return _adapted(run, loop.go(), len(plan))
 
@@ -123,7 +121,7 @@ def rlvr(
             strategy="rlvr",
             base=base_of(settings.policy),
             width=width,
-            spent=_budget(run, settings),
+            budget=Budget(run, settings, progress),
         )
         return _adapted(run, loop.go(), len(plan))
 
@@ -160,7 +158,7 @@ def _opened(
             learner = _open(settings)
             stack.callback(learner.close)
         policy = learner.snapshot()
-        for note in prepare_policy(policy, SamplingParams(settings.temperature, settings.max_tokens, settings.top_p)):
+        for note in prepare_policy(policy, sampling_params(settings)):
             progress.note(note)
         isolation = None
         if evaluator is None:
@@ -172,8 +170,7 @@ def _opened(
         records = record(asked, policy)
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
         run.add_tasks(records)
-        prices = {name: getattr(settings, name) for name in PRICES}
-        stack.callback(lambda: run.write_json("cost.json", cost_document(derive_cost(run), prices)))
+        stack.callback(write_cost, run, settings)
         yield run, learner, evaluator
 
 
@@ -193,21 +190,6 @@ def _open(settings: LearningSettings) -> Learner:
         ),
         LoraOptions(rank=settings.rank, alpha=2.0 * settings.rank),
     )
-
-
-def _budget(run: RunDir, settings: LearningSettings) -> Callable[[], str | None]:
-    """Says which budget of this attempt is used up."""
-    began = time.monotonic()
-    prices = {name: getattr(settings, name) for name in PRICES}
-
-    def spent() -> str | None:
-        if settings.max_seconds is not None and time.monotonic() - began >= settings.max_seconds:
-            return f"{settings.max_seconds:g} seconds are over"
-        if settings.max_cost is not None and money(derive_cost(run)["run"], prices) >= settings.max_cost:
-            return f"the run has cost {settings.max_cost:g}"
-        return None
-
-    return spent
 
 
 def worth(row: dict[str, Any]) -> tuple[float, float]:

@@ -21,9 +21,9 @@ from longodds.strategies.advantages import advantages
 from longodds.strategies.guardrails import Limits, Reading, tripped
 from longodds.strategies.judging import Judge, Ledger
 from longodds.strategies.planning import parse_time
+from longodds.strategies.resuming import sampling_params
 from longodds.strategies.rewards import Baselines, reward_of
 from longodds.strategies.sampling import Asked, Sampler
-from longodds.types import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from longodds.learning import Learner
     from longodds.store import RunDir
+    from longodds.strategies.budget import Budget
     from longodds.strategies.learning_settings import LearningSettings
     from longodds.strategies.progress import Progress
     from longodds.types import Completion, Evaluator, Policy, Sample
@@ -73,14 +74,14 @@ class Rounds:
         base: str,
         width: int,
         halt: Callable[[list[dict[str, Any]]], str | None] = lambda _rows: None,
-        spent: Callable[[], str | None] = lambda: None,
+        budget: Budget,
     ) -> None:
         """base: policy spec that training begins from. halt: given the rows so far, says why learning should end (an
-        early stop), or None. spent: says which budget is used up, before each batch of samples.
+        early stop), or None. budget: asked before each batch of samples.
         """
         self.run, self.settings, self.rounds, self.learner = run, settings, rounds, learner
         self.progress, self.strategy, self.base, self.width = progress, strategy, base, width
-        self.halt, self.spent = halt, spent
+        self.halt, self.budget = halt, budget
         self.seed = settings.seeds[0]
         samples = run.samples()
         self.ledger = Ledger(run, samples)
@@ -110,9 +111,7 @@ class Rounds:
         readings: list[Reading] = []
         for number, at in enumerate(self.rounds):
             if not self._fill_round(at):
-                why = self.spent() or "a budget"
-                self.progress.note(f"{why}: no new samples; the same command goes on")
-                return Learned(at.step - 1, why, done)
+                return Learned(at.step - 1, self.budget.stopped, done)
             groups = [
                 (a, [s for s in self._of(a, at.step) if s.index % self.width < self.settings.k]) for a in at.train
             ]
@@ -167,12 +166,12 @@ class Rounds:
         return Sampler(
             self.run,
             self._current(),
-            SamplingParams(temperature=s.temperature, max_tokens=s.max_tokens, top_p=s.top_p),
+            sampling_params(s),
             strategy=self.strategy,
             style=s.style,
             batch_size=s.batch_size,
             progress=self.progress,
-            admit=lambda: self.spent() is None,
+            admit=self.budget.admit,
         )
 
     def _current(self) -> Policy:
