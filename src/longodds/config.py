@@ -166,6 +166,8 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
     """Start no new sampling after so many seconds; what was sampled is still judged."""
     max_cost: float | None = Field(default=None, gt=0)
     """Start no new sampling when the run has cost so much; needs a price."""
+    stop_gain: float | None = Field(default=None, gt=0)
+    """Draw no more for a task and seed when 8 more are expected to raise its best speedup by less than this share."""
     price_prompt: float = Field(default=0.0, ge=0)
     """Money per million prompt tokens."""
     price_sampled: float = Field(default=0.0, ge=0)
@@ -177,7 +179,12 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
     def _priced(self) -> Self:
         if self.max_cost is not None and not (self.price_prompt or self.price_sampled or self.price_device):
             raise ValueError("max_cost needs a price: price_prompt, price_sampled or price_device")
+        if self.stop_gain is not None and (self.time != "all" or self.evaluator == "seed"):
+            raise ValueError("stop_gain needs timings with intervals: leave time at all and evaluator at sound")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        return {k: v for k, v in super().identity().items() if k != "stop_gain" or v is not None}
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:

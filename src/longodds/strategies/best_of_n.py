@@ -17,6 +17,7 @@ from longodds.store import RunDir, sample_id
 from longodds.strategies.ahead import Ahead
 from longodds.strategies.budget import Budget
 from longodds.strategies.cells import by_cell, cell_metrics
+from longodds.strategies.early import LOOK_EVERY, expected_gain
 from longodds.strategies.judging import Judge, Ledger, owed_verdicts
 from longodds.strategies.planning import TimePlan, choose_tasks, may_overlap, parse_time
 from longodds.strategies.progress import OneAtATime, Progress, Silent
@@ -24,7 +25,7 @@ from longodds.strategies.resuming import Owed, check_tasks, opened, sampling_par
 from longodds.strategies.sampling import Asked, Sampler, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from longodds.config import BestOfNSettings
     from longodds.types import Evaluator, Policy, Sample, Task
@@ -100,7 +101,10 @@ def _what_is_owed(
     check_tasks(run, asked)
     samples = run.samples()
     have = {s.sample_id for s in samples}
-    missing = any(_indices(a.task, seed, settings.k, have) for a in asked for seed in settings.seeds)
+    ended = ended_early(run)
+    missing = any(
+        _indices(a.task, seed, ended.get((a.task.id, seed), settings.k), have) for a in asked for seed in settings.seeds
+    )
     ledger = Ledger(run, samples)
     cells = by_cell(samples)
     unjudged = any(owed_verdicts(ledger, plan, seed, cell) for (_, seed), cell in cells.items())
@@ -109,6 +113,11 @@ def _what_is_owed(
         by_task.setdefault(sample.task_id, []).append(sample)
     unjudged = unjudged or any(ledger.winner(cells) is not None for cells in by_task.values())
     return Owed.of(samples, samples=missing, verdicts=missing or unjudged or re_evaluate)
+
+
+def ended_early(run: RunDir) -> dict[tuple[str, int], int]:
+    """(task id, seed) -> samples, of cells that an early stop ended."""
+    return {(str(m["task_id"]), int(m["seed"])): int(m["n"]) for m in run.metrics() if "expected_gain" in m}
 
 
 def _indices(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
@@ -146,6 +155,9 @@ class _Attempt:
         self._judge = Judge(self._ledger, evaluator, plan, progress) if evaluator is not None else None
         self._sampler = self._open_sampler(policy) if policy is not None else None
         self._overlap = policy is not None and evaluator is not None and may_overlap(policy, plan, settings.device)
+        self._overlap = self._overlap and settings.stop_gain is None  # what is drawn next depends on verdicts
+        self._ended = ended_early(run)
+        self._gains: dict[tuple[str, int], float] = {}
         self._current: Task | None = None
         self._finished = 0  # samples of cells that need not be kept in memory
         self._summed = {(m.get("task_id"), m.get("seed")) for m in run.metrics()}
@@ -165,11 +177,10 @@ class _Attempt:
 
     def go(self) -> Outcome:
         s = self._settings
-        expected = s.k * len(s.seeds) * len(self._asked)
         drawn = [sample for cell in self._cells.values() for sample in cell]
         self._progress.begin(
             cells=len(s.seeds) * len(self._asked),
-            samples=expected,
+            samples=self._expected(),
             sampled=len(drawn),
             judged=sum(self._ledger.row(sample) is not None for sample in drawn),
         )
@@ -182,13 +193,20 @@ class _Attempt:
         unjudged = self._retry()
         return Outcome(
             path=self._run.path,
-            expected=expected,
+            expected=self._expected(),
             samples=self._finished + sum(len(cell) for cell in self._cells.values()),
             unjudged=unjudged,
             stopped=self._budget.stopped,
             resumed=self._run.resumed,
             unusable=self._unusable,
         )
+
+    def _wanted(self, task_id: str, seed: int) -> int:
+        """Samples that a cell shall have: K, or as many as it had when an early stop ended it."""
+        return self._ended.get((task_id, seed), self._settings.k)
+
+    def _expected(self) -> int:
+        return sum(self._wanted(a.task.id, seed) for a in self._asked for seed in self._settings.seeds)
 
     def _sampled_cells(self) -> Iterator[tuple[Task, int, list[Sample]]]:
         """Every cell with all samples that it could get. Tasks are outermost: an evaluator prepares a task once."""
@@ -197,11 +215,33 @@ class _Attempt:
                 if asked.task.id in self._unusable:
                     break  # found out after its first cell: no more samples that could not be judged
                 cell = self._cells.setdefault((asked.task.id, seed), [])
-                owed = _indices(asked.task, seed, self._settings.k, {s.sample_id for s in cell})
-                if owed and self._sampler is not None:
-                    cell += self._sampler.draw(asked, seed=seed, step=STEP, indices=owed)
-                if cell:
-                    yield asked.task, seed, cell
+                for end in self._looks(asked.task, seed):
+                    owed = _indices(asked.task, seed, end, {s.sample_id for s in cell})
+                    if owed and self._sampler is not None:
+                        cell += self._sampler.draw(asked, seed=seed, step=STEP, indices=owed)
+                    if cell:
+                        yield asked.task, seed, cell
+                    if self._ends_early(asked.task, seed, cell, end):
+                        yield asked.task, seed, cell  # again: it is whole now
+                        break
+
+    def _looks(self, task: Task, seed: int) -> Iterable[int]:
+        """Numbers of samples after which a cell is judged before more are drawn."""
+        wanted = self._wanted(task.id, seed)
+        return (wanted,) if self._settings.stop_gain is None else (*range(LOOK_EVERY, wanted, LOOK_EVERY), wanted)
+
+    def _ends_early(self, task: Task, seed: int, cell: Sequence[Sample], end: int) -> bool:
+        """Whether a cell that has just `end` samples, all judged, is to get no more. One that has more went on."""
+        limit, key = self._settings.stop_gain, (task.id, seed)
+        if limit is None or len(cell) != end or end == self._settings.k or key in self._ended:
+            return False
+        gain = expected_gain(self._ledger.judged(cell)) if not self._unjudged(cell) else None
+        if gain is None or gain >= limit or task.id in self._unusable:
+            return False
+        self._ended[key], self._gains[key] = end, gain
+        saved = self._settings.k - end
+        self._progress.note(f"{task.id}, seed {seed}: {gain:.1%} is expected of 8 more samples; {saved} are not drawn")
+        return True
 
     def _settle(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
         owed = self._judge is not None and owed_verdicts(self._ledger, self._plan, seed, samples) > 0
@@ -213,9 +253,11 @@ class _Attempt:
                 self._progress.note(f"{task.id} cannot be judged by: {e}")
                 return
         judged = self._ledger.judged(samples)
-        whole = len(samples) == self._settings.k and len(judged) == len(samples)
+        whole = len(samples) == self._wanted(task.id, seed) and len(judged) == len(samples)
         if whole and (owed or (task.id, seed) not in self._summed):
-            self._run.append_metrics(cell_metrics(STRATEGY, judged))
+            ended = self._ended.get((task.id, seed)) is not None
+            gain = {"expected_gain": self._gains.get((task.id, seed), 0.0)} if ended else {}
+            self._run.append_metrics({**cell_metrics(STRATEGY, judged), **gain})
             self._summed.add((task.id, seed))
 
     def _settle_next(self, cell: tuple[Task, int, list[Sample]]) -> None:
@@ -232,7 +274,7 @@ class _Attempt:
             return
         self._remeasure(task)
         cells = [self._cells.get((task.id, seed), []) for seed in self._settings.seeds]
-        whole = all(len(cell) == self._settings.k and not self._unjudged(cell) for cell in cells)
+        whole = self._is_whole(task) and not any(map(self._unjudged, cells))
         if whole and task.id not in self._unusable:
             self._finished += sum(len(cell) for cell in cells)
             for seed in self._settings.seeds:
@@ -241,9 +283,14 @@ class _Attempt:
     def _remeasure(self, task: Task) -> None:
         """At K = n the decision on a task rests on its winner, measured again."""
         samples = [s for (task_id, _), cell in self._cells.items() if task_id == task.id for s in cell]
-        whole = len(samples) == self._settings.k * len(self._settings.seeds)
-        if whole and self._judge is not None and task.id not in self._unusable and not self._unjudged(samples):
+        whole = self._is_whole(task) and not self._unjudged(samples)
+        if whole and self._judge is not None and task.id not in self._unusable:
             self._judge.winner(task, samples)
+
+    def _is_whole(self, task: Task) -> bool:
+        """Whether all cells of a task have the samples that they shall have."""
+        seeds = self._settings.seeds
+        return all(len(self._cells.get((task.id, seed), [])) == self._wanted(task.id, seed) for seed in seeds)
 
     def _retry(self) -> int:
         """Cells that the infrastructure failed get one more chance; returns how many samples still have no verdict."""

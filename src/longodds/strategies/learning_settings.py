@@ -43,6 +43,8 @@ class LearningSettings(BestOfNSettings):
     def _one_trajectory(self) -> Self:
         if len(self.seeds) != 1:
             raise ValueError("a run that learns has one seed; give each seed a RUN of its own")
+        if self.stop_gain is not None:
+            raise ValueError("stop_gain is for best-of-n; every round draws all its samples")
         if self.temperature == 0:
             raise ValueError("temperature 0 gives equal samples, and nothing can be learned from them")
         if self.time != "all" and self.reward != "correct":

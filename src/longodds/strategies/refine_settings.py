@@ -27,6 +27,8 @@ class RefineSettings(BestOfNSettings):
     def _one_budget(self) -> Self:
         if self.tokens is not None and self.match is not None:
             raise ValueError("tokens and match both say when to stop; give one")
+        if self.stop_gain is not None:
+            raise ValueError("stop_gain is for best-of-n, whose samples are exchangeable; attempts are not")
         if self.time not in ("all", "none"):
             raise ValueError(f"time {self.time}: attempts are judged one after another; give all or none")
         return self
