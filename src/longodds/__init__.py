@@ -22,9 +22,11 @@ _EXPORTS = {
     "EvaluationSettings": ("longodds.config", "EvaluationSettings"),
     "RefineSettings": ("longodds.strategies.refine_settings", "RefineSettings"),
     "Reward": ("longodds.strategies.reward", "Reward"),
+    "RLVRSettings": ("longodds.strategies.learning_settings", "RLVRSettings"),
     "RunDir": ("longodds.store", "RunDir"),
     "Sample": ("longodds.types", "Sample"),
     "Status": ("longodds.types", "Status"),
+    "TTTSettings": ("longodds.strategies.learning_settings", "TTTSettings"),
     "Task": ("longodds.types", "Task"),
     "Verdict": ("longodds.types", "Verdict"),
     "UserError": ("longodds.errors", "UserError"),
@@ -40,8 +42,10 @@ _EXPORTS = {
     "probe": ("longodds.strategies.probing", "probe"),
     "refine": ("longodds.strategies.refine", "refine"),
     "reward": ("longodds.strategies.reward", "reward"),
+    "rlvr": ("longodds.strategies.adapt", "rlvr"),
     "reward_rows": ("longodds.strategies.reward", "reward_rows"),
     "select": ("longodds.strategies.selecting", "select"),
+    "ttt": ("longodds.strategies.adapt", "ttt"),
     "load_task": ("longodds.tasks", "load_task"),
 }
 
