@@ -120,3 +120,13 @@ class Learner(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Averaging(Protocol):
+    """A learner whose saved adapters can be averaged."""
+
+    def average(self, directories: Sequence[Path], shares: Sequence[float]) -> Policy:
+        """A policy whose adapter is the weighted sum of saved ones, matrix by matrix (directories of `save_state`);
+        the learner is left as it was. Raises UserError for an adapter of another shape."""
+        ...

@@ -8,7 +8,7 @@ import pytest
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.strategies import choose_tasks
-from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+from longodds.strategies.learning_settings import RLVRSettings, SDPOSettings, TTTSettings
 from longodds.strategies.refine_settings import RefineSettings
 from longodds.tasks import EVAL_ONLY_FAMILIES
 
@@ -17,9 +17,8 @@ RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_a_recipe_resolves(path):
-    kind = {"ttt": TTTSettings, "rlvr": RLVRSettings, "refine": RefineSettings}.get(
-        path.stem.partition("-")[0], BestOfNSettings
-    )
+    kinds = {"ttt": TTTSettings, "sdpo": SDPOSettings, "rlvr": RLVRSettings, "refine": RefineSettings}
+    kind = kinds.get(path.stem.partition("-")[0], BestOfNSettings)
     settings = resolve(kind, recipe=path)
     tasks = choose_tasks(settings)
     assert tasks

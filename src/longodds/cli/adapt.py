@@ -1,4 +1,4 @@
-"""`longodds ttt RUN` and `longodds rlvr RUN`: runs that learn from what they sample."""
+"""`longodds ttt RUN`, `longodds sdpo RUN` and `longodds rlvr RUN`: runs that learn from what they sample."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from cyclopts import Group, Parameter
 from longodds.cli.console import json_stdout, print_text, write_json
 from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given, helped
 from longodds.cli.report import make_report
-from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
+from longodds.strategies.learning_settings import (
+    LearningSettings,
+    RewardedSettings,
+    RLVRSettings,
+    SDPOSettings,
+    TTTSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from longodds.strategies.adapt import Adapted
 
-_LEARNING, _CHOICE, _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
-    Group.create_ordered(name) for name in ("Learning", "Rounds", "Tasks", "Policy", "Sampling", "Evaluation", "Budget")
+_LEARNING, _TEACHER, _CHOICE, _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
+    Group.create_ordered(name)
+    for name in ("Learning", "Teacher", "Rounds", "Tasks", "Policy", "Sampling", "Evaluation", "Budget")
 )
 
 
@@ -32,14 +39,32 @@ class LearningFlags:
     updates: Annotated[int | None, _of("updates")] = None
     lr: Annotated[float | None, _of("lr")] = None
     loss: Annotated[Literal["importance_sampling", "ppo", "cispo"] | None, _of("loss")] = None
-    advantage: Annotated[Literal["global", "group", "loo", "entropic"] | None, _of("advantage")] = None
     reward: Annotated[Literal["verified", "speedup", "correct"] | None, _of("reward")] = None
-    baseline: Annotated[Literal["none", "task", "running-median"] | None, _of("baseline")] = None
-    shuffle_rewards: Annotated[bool | None, _of("shuffle_rewards")] = None
     rank: Annotated[int | None, _of("rank")] = None
     grad_clip: Annotated[float | None, _of("grad_clip")] = None
     max_kl: Annotated[float | None, _of("max_kl")] = None
     min_entropy: Annotated[float | None, _of("min_entropy")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardFlags:
+    advantage: Annotated[Literal["global", "group", "loo", "entropic"] | None, _of("advantage", RewardedSettings)] = (
+        None
+    )
+    baseline: Annotated[Literal["none", "task", "running-median"] | None, _of("baseline", RewardedSettings)] = None
+    shuffle_rewards: Annotated[bool | None, _of("shuffle_rewards", RewardedSettings)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherFlags:
+    feedback: Annotated[
+        bool | None, _of("feedback", SDPOSettings), Parameter(negative=("--no-feedback", "--prompt-only"))
+    ] = None
+    solution: Annotated[bool | None, _of("solution", SDPOSettings), Parameter(name="--with-solution")] = None
+    teacher: Annotated[Literal["student", "base", "ema"] | None, _of("teacher", SDPOSettings)] = None
+    ema_decay: Annotated[float | None, _of("ema_decay", SDPOSettings)] = None
+    beta: Annotated[float | None, _of("beta", SDPOSettings)] = None
+    clip_advantage: Annotated[float | None, _of("clip_advantage", SDPOSettings)] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +90,7 @@ def ttt(
     config: Path | None = None,
     rounds: Annotated[TTTFlags | None, Parameter(name="*", group=_CHOICE)] = None,
     learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
+    rewards: Annotated[RewardFlags | None, Parameter(name="*", group=_LEARNING)] = None,
     tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
     sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
@@ -88,7 +114,44 @@ def ttt(
     """
     from longodds.strategies.adapt import ttt as go
 
-    return _run(go, TTTSettings, run, config, [rounds, learning, tasks, policy, sampling, evaluation, budget], json)
+    flags = [rounds, learning, rewards, tasks, policy, sampling, evaluation, budget]
+    return _run(go, TTTSettings, run, config, flags, json)
+
+
+def sdpo(
+    run: Path,
+    /,
+    *,
+    config: Path | None = None,
+    rounds: Annotated[TTTFlags | None, Parameter(name="*", group=_CHOICE)] = None,
+    learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
+    teacher: Annotated[TeacherFlags | None, Parameter(name="*", group=_TEACHER)] = None,
+    tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
+    policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
+    sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
+    evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
+    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    json: bool = False,
+) -> int:
+    """Self-distillation policy optimisation: learn what the same model says when it is told what came of its samples.
+
+    A token's advantage is its log-probability under the teacher less that under the student. The best step is chosen
+    by samples that were not learned from. Every step's weights are kept: `run:RUN@STEP` is a policy. Resumes a run that
+    is there; can be interrupted or killed at any moment.
+
+    Parameters
+    ----------
+    run
+        Run directory, made if it is not there. One run has one seed and one learning rate.
+    config
+        A recipe (TOML) that sets any of the settings below; flags override it.
+    json
+        One JSON document on stdout.
+    """
+    from longodds.strategies.adapt import sdpo as go
+
+    flags = [rounds, learning, teacher, tasks, policy, sampling, evaluation, budget]
+    return _run(go, SDPOSettings, run, config, flags, json)
 
 
 def rlvr(
@@ -98,6 +161,7 @@ def rlvr(
     config: Path | None = None,
     rounds: Annotated[RLVRFlags | None, Parameter(name="*", group=_CHOICE)] = None,
     learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
+    rewards: Annotated[RewardFlags | None, Parameter(name="*", group=_LEARNING)] = None,
     tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
     sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
@@ -121,7 +185,8 @@ def rlvr(
     """
     from longodds.strategies.adapt import rlvr as go
 
-    return _run(go, RLVRSettings, run, config, [rounds, learning, tasks, policy, sampling, evaluation, budget], json)
+    flags = [rounds, learning, rewards, tasks, policy, sampling, evaluation, budget]
+    return _run(go, RLVRSettings, run, config, flags, json)
 
 
 def _run(

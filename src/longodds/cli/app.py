@@ -48,6 +48,13 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "longodds ttt runs/ttt --suite cpu --subset eval --max-tasks 5 --k 32 --lr 1e-5 --seed 0\n"
         "longodds ttt runs/control --config recipes/ttt.toml --shuffle-rewards",
     ),
+    "sdpo": (
+        "adapt:sdpo",
+        "Self-distillation: learn what the same model says when it is told what came of its samples.",
+        "longodds sdpo runs/sdpo --config recipes/sdpo.toml\n"
+        "longodds sdpo runs/prompt_only --config recipes/sdpo.toml --prompt-only\n"
+        "longodds sdpo runs/solution --config recipes/sdpo.toml --with-solution --teacher ema",
+    ),
     "rlvr": (
         "adapt:rlvr",
         "Reinforcement learning on the train half, judged on the eval half.",

@@ -140,10 +140,34 @@ class HFLearner:
     def snapshot(self) -> HFPolicy:
         """A policy with the weights of now. It shares the base weights; merged with the adapter (then it samples as
         fast as the base) where that takes little memory."""
+        return self._frozen(self.version)
+
+    def _frozen(self, version: str) -> HFPolicy:
         room = _MERGE_BYTES.get(self._loaded.device.type, 0)
         model = frozen_copy(self._lora, merge=merged_bytes(self._lora) <= room)
         model.eval().requires_grad_(False)
-        return HFPolicy(self.name, self._loaded, version=self.version, model=model, batch_bytes=self._batch_bytes)
+        return HFPolicy(self.name, self._loaded, version=version, model=model, batch_bytes=self._batch_bytes)
+
+    def average(self, directories: Sequence[Path], shares: Sequence[float]) -> HFPolicy:
+        """See `Averaging`. The factors A and B are averaged each, as an average over parameters is, not their product.
+        Takes memory for two more adapters for a moment."""
+        mine = {n: p.detach().clone() for n, p in self._adam.parameters.items()}
+        total = {n: torch.zeros_like(p) for n, p in mine.items()}
+        try:
+            for directory, share in zip(directories, shares, strict=True):
+                check_adapter_base(directory, self._loaded.base_sha256)
+                read_into(self._lora, directory)
+                for name, p in self._adam.parameters.items():
+                    total[name].add_(p.detach(), alpha=share)
+            self._write(total)
+            return self._frozen(digest_text(self._loaded.base_sha256, digest_adapter(self._lora)))
+        finally:
+            self._write(mine)
+
+    def _write(self, values: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, p in self._adam.parameters.items():
+                p.copy_(values[name])
 
     def save_state(self, directory: Path) -> None:
         """PEFT's two files, which base they belong to, and the optimiser's state."""

@@ -1,4 +1,5 @@
-"""Runs that learn: test-time training on the tasks that are asked for, and the outer loop on a train half."""
+"""Runs that learn: test-time training and self-distillation on the tasks that are asked for, and the outer loop on a
+train half."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from longodds.config import read_environment
 from longodds.store import RunDir
 from longodds.strategies.budget import Budget, write_cost
+from longodds.strategies.learning_settings import SDPOSettings
+from longodds.strategies.lessons import Distilled, Rewarded, averaging
 from longodds.strategies.opening import open_settings_evaluator, prepare_policy
 from longodds.strategies.planning import choose_tasks
 from longodds.strategies.policies import base_of, open_learner
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from longodds.learning import Learner
     from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
+    from longodds.strategies.lessons import Lessons
     from longodds.strategies.progress import Progress
     from longodds.types import Evaluator, Task
 
@@ -65,6 +69,35 @@ def ttt(
     evaluator, tasks: used instead of those that the settings name (and left open). Raises UserError for the caller's
     mistakes, InfraError when policy, learner or evaluator fail; the run is resumable always.
     """
+    return _adapt(path, settings, Rewarded(settings), learner, evaluator, tasks, progress)
+
+
+def sdpo(
+    path: Path | str,
+    settings: SDPOSettings,
+    *,
+    learner: Learner | None = None,
+    evaluator: Evaluator | None = None,
+    tasks: Sequence[Task] | None = None,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Runs, or resumes, self-distillation policy optimisation: `ttt`, but a token's advantage is teacher minus student.
+
+    The teacher is the same model, told more (`longodds.strategies.lessons.Distilled`). Raises as `ttt`, and UserError
+    for teacher `ema` with a learner whose adapters can't be averaged.
+    """
+    return _adapt(path, settings, Distilled(settings), learner, evaluator, tasks, progress)
+
+
+def _adapt(
+    path: Path | str,
+    settings: TTTSettings | SDPOSettings,
+    lessons: Lessons,
+    learner: Learner | None,
+    evaluator: Evaluator | None,
+    tasks: Sequence[Task] | None,
+    progress: Progress | None,
+) -> Adapted:
     progress = progress or Silent()
     chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
     asked = ask(chosen, settings)
@@ -80,7 +113,8 @@ def ttt(
             trained,
             judge,
             progress,
-            strategy="ttt",
+            lessons=lessons,
+            strategy=_kind(settings),
             base=base_of(settings.policy),
             width=width,
             halt=halt,
@@ -118,6 +152,7 @@ def rlvr(
             trained,
             judge,
             progress,
+            lessons=Rewarded(settings),
             strategy="rlvr",
             base=base_of(settings.policy),
             width=width,
@@ -150,13 +185,15 @@ def _opened(
 ) -> Iterator[tuple[RunDir, Learner, Evaluator]]:
     """The run, what learns and what judges. Nothing is written before all of them are known to be usable."""
     path = Path(path)
-    config = {"kind": type(settings).__name__.removesuffix("Settings").lower(), **settings.identity()}
+    config = {"kind": _kind(settings), **settings.identity()}
     RunDir.check(path, config)
     with contextlib.ExitStack() as stack:
         if learner is None:
             progress.stage("loading the model to be trained")
             learner = _open(settings)
             stack.callback(learner.close)
+        if isinstance(settings, SDPOSettings) and settings.teacher == "ema":
+            averaging(learner)
         policy = learner.snapshot()
         for note in prepare_policy(policy, sampling_params(settings)):
             progress.note(note)
@@ -172,6 +209,10 @@ def _opened(
         run.add_tasks(records)
         stack.callback(write_cost, run, settings)
         yield run, learner, evaluator
+
+
+def _kind(settings: LearningSettings) -> str:
+    return type(settings).__name__.removesuffix("Settings").lower()
 
 
 def _open(settings: LearningSettings) -> Learner:

@@ -22,14 +22,8 @@ class LearningSettings(BestOfNSettings):
     """Learning rate of Adam; 0 is a control that learns nothing."""
     loss: Literal["importance_sampling", "ppo", "cispo"] = "importance_sampling"
     """Policy-gradient loss, summed over tokens as Tinker defines it."""
-    advantage: Advantage = "group"
-    """`global` (over all samples of a round, the seed release's), `group` (per task), `loo` or `entropic`."""
     reward: Reward = "verified"
     """`verified` (a speedup that its interval tells from 1, else 1), `speedup` (point estimate) or `correct`."""
-    baseline: Baseline = "task"
-    """What a task's rewards are divided by: `none`, `task` (fixed in its first round) or `running-median`."""
-    shuffle_rewards: bool = False
-    """A control: rewards change places among the samples of a task."""
     rank: int = Field(default=16, ge=1)
     """Rank of a new LoRA adapter."""
     grad_clip: float = Field(default=0.0, ge=0)
@@ -52,8 +46,19 @@ class LearningSettings(BestOfNSettings):
         return self
 
 
-class TTTSettings(LearningSettings):
-    """Test-time training on the very tasks that are asked for, with Best-of-Adaptation."""
+class RewardedSettings(LearningSettings):
+    """Learning from rewards: a sample's tokens share one advantage."""
+
+    advantage: Advantage = "group"
+    """`global` (over all samples of a round, the seed release's), `group` (per task), `loo` or `entropic`."""
+    baseline: Baseline = "task"
+    """What a task's rewards are divided by: `none`, `task` (fixed in its first round) or `running-median`."""
+    shuffle_rewards: bool = False
+    """A control: rewards change places among the samples of a task."""
+
+
+class AdaptationSettings(LearningSettings):
+    """Learning on the very tasks that are asked for, with Best-of-Adaptation."""
 
     held_out: int = Field(default=8, ge=0)
     """Samples per task and step that are not learned from: by them the best step is chosen, and they are charged. 0:
@@ -62,7 +67,31 @@ class TTTSettings(LearningSettings):
     """Stop at the first step that is worse than the one before it."""
 
 
-class RLVRSettings(LearningSettings):
+class TTTSettings(AdaptationSettings, RewardedSettings):
+    """Test-time training."""
+
+
+class SDPOSettings(AdaptationSettings):
+    """Self-distillation: a teacher, the same model told more, says how likely each token should have been.
+
+    `reward` only names what rounds are compared and guarded by.
+    """
+
+    feedback: bool = True
+    """Tell the teacher the verdict on the sample. Without (prompt-only) verdicts teach nothing but by `solution`."""
+    solution: bool = False
+    """Show the teacher another correct program of the task and round: the one verified fastest, else the shortest."""
+    teacher: Literal["student", "base", "ema"] = "student"
+    """Weights of the teacher: of now (`student`), of step 0 (`base`), or the moving average of the adapters (`ema`)."""
+    ema_decay: float = Field(default=0.9, ge=0, lt=1)
+    """Share of the average that a step keeps of the one before it, with teacher ema."""
+    beta: float = Field(default=1.0, gt=0)
+    """Multiplies the advantages."""
+    clip_advantage: float = Field(default=5.0, ge=0)
+    """Largest size of a token's advantage, nats times beta; 0 does not clip (the seed release's way)."""
+
+
+class RLVRSettings(RewardedSettings):
     """The outer loop: reinforcement learning on the train half, judged on the other."""
 
     subset: Literal["train", "eval"] | None = "train"

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from longodds.learning import AdamParams, Datum
+from longodds.learning import AdamParams
 from longodds.store import CheckpointRow
 from longodds.store.rows import sample_from_row, sample_to_row
-from longodds.strategies.advantages import advantages
 from longodds.strategies.guardrails import Limits, Reading, tripped
 from longodds.strategies.judging import Judge, Ledger
+from longodds.strategies.lessons import Weights, averaging
 from longodds.strategies.planning import parse_time
 from longodds.strategies.resuming import sampling_params
-from longodds.strategies.rewards import Baselines, reward_of
+from longodds.strategies.rewards import reward_of
 from longodds.strategies.sampling import Asked, Sampler
 
 if TYPE_CHECKING:
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
     from longodds.store import RunDir
     from longodds.strategies.budget import Budget
     from longodds.strategies.learning_settings import LearningSettings
+    from longodds.strategies.lessons import Lessons
     from longodds.strategies.progress import Progress
-    from longodds.types import Completion, Evaluator, Policy, Sample
+    from longodds.types import Evaluator, Policy, Sample
 
 FOLDER = "checkpoints"
 
@@ -70,23 +70,23 @@ class Rounds:
         evaluator: Evaluator,
         progress: Progress,
         *,
+        lessons: Lessons,
         strategy: str,
         base: str,
         width: int,
         halt: Callable[[list[dict[str, Any]]], str | None] = lambda _rows: None,
         budget: Budget,
     ) -> None:
-        """base: policy spec that training begins from. halt: given the rows so far, says why learning should end (an
-        early stop), or None. budget: asked before each batch of samples.
+        """lessons: what is learned of a round. base: policy spec that training begins from. halt: given the rows so far,
+        says why learning should end (an early stop), or None. budget: asked before each batch of samples.
         """
         self.run, self.settings, self.rounds, self.learner = run, settings, rounds, learner
         self.progress, self.strategy, self.base, self.width = progress, strategy, base, width
-        self.halt, self.budget = halt, budget
+        self.halt, self.budget, self.lessons = halt, budget, lessons
         self.seed = settings.seeds[0]
         samples = run.samples()
         self.ledger = Ledger(run, samples)
         self.judge = Judge(self.ledger, evaluator, parse_time(settings.time), progress)
-        self.baselines = Baselines(settings.baseline)
         self._samples: dict[tuple[str, int], dict[int, Sample]] = {}
         for s in samples:
             self._samples.setdefault((s.task_id, s.step), {})[s.index] = s
@@ -118,12 +118,12 @@ class Rounds:
             row = self.rows.get(at.step) or self._sum_up(at, groups)
             done.append(row)
             readings.append(Reading(at.step, row["kl"], row["entropy"], row["mean_reward"]))
-            rewards = [self.baselines.normalise(a.task.id, self._rewards(g)) for a, g in groups]
+            self.lessons.see(groups)
             if number == len(self.rounds) - 1:
                 break
             if why := self._rejected(readings) or self.halt(done):
                 return self._ended(at, why, done)
-            if at.step >= self.trained and (why := self._learn(at, groups, rewards)):
+            if at.step >= self.trained and (why := self._learn(at, groups)):
                 return self._ended(at, why, done)
         self._rejected(readings)
         return Learned(self.rounds[-1].step, None, done)
@@ -185,24 +185,16 @@ class Rounds:
 
     # --- learning -------------------------------------------------------------------------------
 
-    def _rewards(self, samples: Sequence[Sample]) -> list[float]:
-        """By sample; in the control they change places, in the same way after a kill."""
-        found = [reward_of(s.verdict, self.settings.reward) for s in samples if s.verdict is not None]
-        if self.settings.shuffle_rewards and samples:
-            random.Random(f"{self.seed} {samples[0].task_id} {samples[0].step}").shuffle(found)
-        return found
-
-    def _learn(
-        self, at: Round, groups: Sequence[tuple[Asked, Sequence[Sample]]], rewards: Sequence[Sequence[float]]
-    ) -> str | None:
+    def _learn(self, at: Round, groups: Sequence[tuple[Asked, Sequence[Sample]]]) -> str | None:
         """One round of optimiser steps and its checkpoint; why it could not be, if the numbers are none."""
         self.progress.stage(f"learning, step {at.step + 1}")
         began = time.perf_counter()
-        data = self.data(groups, advantages(self.settings.advantage, rewards))
-        metrics: dict[str, float] = {"trained_tokens": 0.0, "datums": float(len(data))}
+        weights = Weights(self._current, lambda: self.start, lambda decay: self._average(at.step, decay))
+        lesson = self.lessons.draw(groups, weights)
+        metrics: dict[str, float] = {"trained_tokens": 0.0, "datums": float(len(lesson.data)), **lesson.metrics}
         params = AdamParams(learning_rate=self.settings.lr, grad_clip_norm=self.settings.grad_clip)
-        for _ in range(self.settings.updates if data else 0):
-            result = self.learner.forward_backward(data, self.settings.loss)
+        for _ in range(self.settings.updates if lesson.data else 0):
+            result = self.learner.forward_backward(lesson.data, self.settings.loss)
             if not math.isfinite(result.loss):
                 return "the loss is not a number"  # before it reaches the weights
             metrics["trained_tokens"] += result.trained_tokens
@@ -211,14 +203,11 @@ class Rounds:
         self._keep(at.step + 1, metrics)
         return None
 
-    def data(self, groups: Sequence[tuple[Asked, Sequence[Sample]]], found: Sequence[Sequence[float]]) -> list[Datum]:
-        """What is learned: every token of a sample with its sample's advantage; samples without any are left out."""
-        return [
-            datum(self._current().encode(asked.prompt), s.completion, [a] * len(s.completion.token_ids))
-            for (asked, samples), values in zip(groups, found, strict=True)
-            for s, a in zip(samples, values, strict=True)
-            if a != 0.0 and s.completion.token_ids
-        ]
+    def _average(self, step: int, decay: float) -> Policy:
+        """The exponential moving average of the checkpoints up to `step`: e_0 = w_0, e_t = decay e_(t-1) + (1 - decay)
+        w_t. It follows from what is kept, so a resumed run has the same."""
+        shares = [(1.0 - decay) * decay ** (step - t) if t else decay**step for t in range(step + 1)]
+        return averaging(self.learner).average([self.run.path / FOLDER / _folder(t) for t in range(step + 1)], shares)
 
     def _keep(self, step: int, metrics: Mapping[str, float]) -> None:
         path = f"{FOLDER}/{_folder(step)}"
@@ -253,6 +242,7 @@ class Rounds:
         if scored:
             kept = next(c for c in self.run.checkpoints() if c.step == at.step)
             spent = float(kept.metrics.get("seconds", 0.0)) + time.perf_counter() - began
+            scored += int(kept.metrics.get("scored_tokens", 0))  # what its own learning scored
             more = {**kept.metrics, "scored_tokens": float(scored), "seconds": spent, "kl": kl or 0.0}
             self.run.append_checkpoint(replace(kept, metrics=more))
         self.rows[at.step] = row
@@ -271,13 +261,6 @@ class Rounds:
                 tokens += len(row)
             scored += sum(len(c.token_ids) for c in written) + len(self.start.encode(asked.prompt))
         return (total / tokens if tokens else 0.0), scored
-
-
-def datum(prompt_ids: Sequence[int], completion: Completion, values: Sequence[float]) -> Datum:
-    """A completion to learn from, with an advantage per token and the log-probabilities that it was sampled with."""
-    return Datum(
-        tuple(prompt_ids), completion.token_ids, logprobs=completion.sampling_logprobs, advantages=tuple(values)
-    )
 
 
 def counts(samples: Sequence[Sample], reward: Any) -> dict[str, Any]:
