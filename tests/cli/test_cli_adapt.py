@@ -1,5 +1,5 @@
-"""`ttt` and `rlvr` through the command line, a real model in training, the real evaluator: the tiny recipes end to end,
-killed with SIGKILL in the middle and repeated, and a checkpoint as a policy."""
+"""`ttt`, `sdpo` and `rlvr` through the command line, a real model in training, the real evaluator: the tiny recipes end
+to end, killed with SIGKILL in the middle and repeated, and a checkpoint as a policy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cli_runner import SRC, longodds
 
 from longodds.store import RunDir
 from longodds.tasks.splits import split_hash
+from longodds.types import Status, Verdict
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,12 +42,13 @@ FLAGS += ["--k", "8", "--lr", "2e-3", "--max-tokens", "32", "--max-kl", "50", "-
 
 
 def train_tiny_model(directory: Path, problems: Path) -> None:
-    """A Llama of two layers over bytes that has learned, by heart, to write either body of each problem."""
+    """A Llama of two layers over bytes that has learned, by heart, to write either body of each problem, and the right
+    one where it is told, as a teacher is, what came of an attempt."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from longodds.prompts import build_prompt
+    from longodds.prompts import build_prompt, feedback, teacher_prompt, written_code
     from longodds.tasks import load_suite
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -59,11 +61,16 @@ def train_tiny_model(directory: Path, problems: Path) -> None:
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"bos_token_id": None, "eos_token_id": size - 1, "pad_token_id": size - 1}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=size, max_position_embeddings=4096, **shape, **ends))
-    texts = [
-        (build_prompt(task, "forward-body", "completion").text or "", body.format(n=number))
-        for number, task in enumerate(load_suite(f"dir:{problems}"))
-        for body in BODIES
-    ]
+    texts: list[tuple[str, str]] = []
+    for number, task in enumerate(load_suite(f"dir:{problems}")):
+        asked = build_prompt(task, "forward-body", "completion")
+        right, wrong = (body.format(n=number) for body in BODIES)
+        texts += [(asked.text or "", right), (asked.text or "", wrong)]
+        solution = written_code(right, task, "forward-body")
+        failed = Verdict(task.id, Status.INCORRECT, message="0.9 of 1: 6391 of 6400 elements differ, allowed 0")
+        told = [teacher_prompt(task, asked, feedback=feedback(failed), solution=s) for s in (solution, None)]
+        told.append(teacher_prompt(task, asked, feedback=feedback(Verdict(task.id, Status.CORRECT))))
+        texts += [(prompt.text or "", right) for prompt in told]
     rows = [(fast(prompt)["input_ids"], [*fast(body)["input_ids"], size - 1]) for prompt, body in texts]
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(120):
@@ -84,7 +91,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n in range(2):
         (root / "problems" / f"shifted_sine_{n}.py").write_text(PROBLEM.format(n=n))
     train_tiny_model(root / "tiny", root / "problems")
-    write_split(root / "ttt.json", train=[], held_out=["shifted_sine_0", "shifted_sine_1"])
+    for name in ("ttt", "sdpo"):
+        write_split(root / f"{name}.json", train=[], held_out=["shifted_sine_0", "shifted_sine_1"])
     write_split(root / "rlvr.json", train=["shifted_sine_0"], held_out=["shifted_sine_1"])
     return root
 
@@ -97,7 +105,7 @@ def write_split(path: Path, *, train: list[str], held_out: list[str]) -> None:
 
 def command(kind: str, run: str) -> list[str]:
     recipe = str(ROOT / "recipes" / f"{kind}-tiny.toml")
-    named = ["--problem-ids", "shifted_sine_0,shifted_sine_1"] if kind == "ttt" else []  # of the recipe: the suite's
+    named = ["--problem-ids", "shifted_sine_0,shifted_sine_1"] if kind != "rlvr" else []  # of the recipe: the suite's
     return [kind, run, "--config", recipe, *FLAGS, "--split", f"{kind}.json", *named]
 
 
@@ -106,8 +114,10 @@ def kept(run: Path) -> tuple[list[str], list[tuple[int, ...]]]:
     return [c.policy_version for c in held.checkpoints()], [s.completion.token_ids for s in held.samples()]
 
 
-def test_ttt_learns_is_killed_and_goes_on_as_if_nothing_had_happened(place: Path) -> None:
-    done = longodds(*command("ttt", "whole"), "--json", cwd=place, timeout=280)
+@pytest.mark.parametrize("kind", ["ttt", "sdpo"])
+def test_it_learns_is_killed_and_goes_on_as_if_nothing_had_happened(place: Path, kind: str) -> None:
+    whole, killed = f"{kind}_whole", f"{kind}_killed"
+    done = longodds(*command(kind, whole), "--json", cwd=place, timeout=280)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["complete"], document["steps"], document["stopped"]) == (True, 3, None)
@@ -119,25 +129,27 @@ def test_ttt_learns_is_killed_and_goes_on_as_if_nothing_had_happened(place: Path
     assert Path(place / document["report"]).exists()
 
     env = {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1", "LONGODDS_CACHE": str(place / "no-cache")}
-    argv = [sys.executable, "-m", "longodds", *command("ttt", "killed")]
+    argv = [sys.executable, "-m", "longodds", *command(kind, killed)]
     p = subprocess.Popen(argv, cwd=place, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    samples, deadline = place / "killed" / "samples.jsonl", time.monotonic() + 240
+    samples, deadline = place / killed / "samples.jsonl", time.monotonic() + 240
     while time.monotonic() < deadline and p.poll() is None:
         if samples.exists() and samples.read_bytes().count(b"\n") >= 24:  # in the second round
             break
         time.sleep(0.01)
     p.send_signal(signal.SIGKILL)
     assert p.wait() == -signal.SIGKILL, "it was still running"
-    again = longodds(*command("ttt", "killed"), "--json", cwd=place, timeout=280)
+    again = longodds(*command(kind, killed), "--json", cwd=place, timeout=280)
     assert again.returncode == 0, again.stderr
-    assert kept(place / "killed") == kept(place / "whole")
+    assert kept(place / killed) == kept(place / whole)
 
-    policy = f"run:whole@{document['best_step']}"
+    policy = f"run:{whole}@{document['best_step']}"
     flags = ["--suite", "dir:problems", "--k", "4", "--seed", "1", "--max-tokens", "32", "--time", "none"]
-    drawn = longodds("best-of-n", "after", *flags, "--policy", policy, "--dtype", "fp32", cwd=place, timeout=280)
+    drawn = longodds(
+        "best-of-n", f"{kind}_after", *flags, "--policy", policy, "--dtype", "fp32", cwd=place, timeout=280
+    )
     assert drawn.returncode == 0, drawn.stderr
-    versions = {s.completion.policy_version for s in RunDir.open(place / "after").samples()}
-    by_step = {c.step: c.policy_version for c in RunDir.open(place / "whole").checkpoints()}
+    versions = {s.completion.policy_version for s in RunDir.open(place / f"{kind}_after").samples()}
+    by_step = {c.step: c.policy_version for c in RunDir.open(place / whole).checkpoints()}
     assert versions == {by_step[document["best_step"]]}
 
 
@@ -157,11 +169,39 @@ def test_the_outer_loop_end_to_end(place: Path) -> None:
         (["--lr", "-1"], "--lr: must be at least 0"),
         (["--steps", "0"], "--steps"),
         (["--advantage", "best"], "advantage"),
-        (["--policy", "replay:whole"], "cannot be trained; name a model"),
+        (["--policy", "replay:ttt_whole"], "cannot be trained; name a model"),
     ],
 )
 def test_bad_input_is_one_line(place: Path, more: list[str], said: str) -> None:
-    argv = command("ttt", "never")
+    refused(place, "ttt", more, said)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--teacher", "oracle"], "teacher"),
+        (["--clip-advantage", "-1"], "--clip-advantage: must be at least 0"),
+        (["--ema-decay", "1"], "--ema-decay: must be less than 1"),
+        (["--advantage", "group"], "--advantage"),
+    ],
+)
+def test_bad_input_of_sdpo_is_one_line(place: Path, more: list[str], said: str) -> None:
+    refused(place, "sdpo", more, said)
+
+
+def test_other_commands_take_a_run_of_sdpo(place: Path) -> None:
+    run = str(place / "sdpo_whole")
+    chosen = longodds("select", run, "--json", cwd=place)
+    assert json.loads(chosen.stdout)["n_samples"] == len(RunDir.open(place / "sdpo_whole").samples())
+    compared = longodds("compare", "ttt_whole", "sdpo_whole", "--json", cwd=place)
+    assert [arm["strategy"] for arm in json.loads(compared.stdout)["arms"]] == ["ttt", "sdpo"]
+    reported = longodds("report", "ttt_whole", "sdpo_whole", "--out", "both.html", cwd=place)
+    assert reported.returncode == 0, reported.stderr
+    assert (place / "both.html").stat().st_size > 10_000
+
+
+def refused(place: Path, kind: str, more: list[str], said: str) -> None:
+    argv = command(kind, "never")
     if more[0] in argv:
         at = argv.index(more[0])
         del argv[at : at + 2]

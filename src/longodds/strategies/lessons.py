@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Groups = Sequence[tuple[Asked, Sequence[Sample]]]
 
+_ROUNDING = 1e-6  # nats; of an advantage that is rounding alone Adam would make a step as long as of any other
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -125,7 +127,7 @@ class Distilled:
                     tokens += end - start
                     values = clip(raw, s.clip_advantage)
                     clipped += sum(a != b for a, b in zip(raw, values, strict=True))
-                    if any(values):
+                    if any(abs(v) > _ROUNDING for v in values):
                         data.append(datum(prompt_ids, completion, values))
         metrics = {"scored_tokens": scored, "teacher_contexts": contexts}
         shares = {"teacher_gap": gap / max(tokens, 1), "clipped": clipped / max(tokens, 1)}

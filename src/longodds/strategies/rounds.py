@@ -77,8 +77,8 @@ class Rounds:
         halt: Callable[[list[dict[str, Any]]], str | None] = lambda _rows: None,
         budget: Budget,
     ) -> None:
-        """lessons: what is learned of a round. base: policy spec that training begins from. halt: given the rows so far,
-        says why learning should end (an early stop), or None. budget: asked before each batch of samples.
+        """lessons: what is learned of a round. base: policy spec that training begins from. halt: given the rows so
+        far, says why learning should end (an early stop), or None. budget: asked before each batch of samples.
         """
         self.run, self.settings, self.rounds, self.learner = run, settings, rounds, learner
         self.progress, self.strategy, self.base, self.width = progress, strategy, base, width
