@@ -118,6 +118,8 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
                     "prepare_s": problem.prepare_s,
                     "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
                     "weights": len(problem.config["weights"]),
+                    "input_bytes": problem.input_bytes,
+                    "output_bytes": sum(leaf.nbytes for leaf in problem.output_leaves),
                 }
             }
 

@@ -45,7 +45,7 @@ def build_task(
     `where` is named in errors. Raises UserError when the text does not parse, lacks `Model` (with a `forward`)
     or `get_inputs`, or must be scaled and has no `SCALE = 1` line.
     """
-    tree = _parse(text, where)
+    tree = parse_problem(text, where)
     _check_outline(tree, where)
     source = rescale(text, scale, where=where, tree=tree)
     doc = ast.get_docstring(tree) or ""
@@ -66,7 +66,7 @@ def rescale(text: str, scale: int, *, where: Path, tree: ast.Module | None = Non
     check_scale(scale)
     if scale == 1:
         return text
-    for node in (tree or _parse(text, where)).body:
+    for node in (tree or parse_problem(text, where)).body:
         match node:
             case ast.Assign(targets=[ast.Name(id="SCALE")], value=ast.Constant(value=int()) as value):
                 return _replace(text, value, str(scale))
@@ -82,7 +82,8 @@ def _replace(text: str, node: ast.Constant, new: str) -> str:
     return b"\n".join(lines).decode("utf-8")
 
 
-def _parse(text: str, where: Path) -> ast.Module:
+def parse_problem(text: str, where: Path) -> ast.Module:
+    """The outline of a problem file. Raises UserError, with the line, for text that is no Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a docstring is the author's affair

@@ -1,0 +1,87 @@
+"""A program with a check that anyone can run: one file that needs torch alone and longodds not at all."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+from longodds.errors import UserError
+from longodds.programs import parse_source
+from longodds.strategies import standalone_check
+
+MARK = "# Written by `longodds optimize`"
+
+
+def check_out(path: Path) -> None:
+    """Raises UserError where `path` cannot be written, or holds something that is not an earlier winner."""
+    if path.is_dir():
+        raise UserError(f"--out {path}: is a directory; name a file")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: there is no directory {path.parent}")
+    if path.exists() and not is_own(path):
+        raise UserError(f"--out {path}: exists and is not of longodds' making; name another file, or remove it")
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is a winner that was written before."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+    except OSError:
+        return False
+
+
+def standalone(program: str, original: str, *, about: list[str], device: str) -> str:
+    """The text of the file. about: lines of its head; device: where it is checked unless told otherwise."""
+    check = _plain(inspect.getsource(standalone_check))
+    head = "\n".join([f"{MARK}: {about[0]}", *(f"# {line}" for line in about[1:])])
+    return (
+        f"{head}\n\n{_without_main(program).strip()}\n\n\n"
+        f"# --- the original, and a check against it: python THIS_FILE "
+        f"-------------------------------------------------\n\n_ORIGINAL = {_literal(original)}\n\n\n{check}\n\n\n"
+        f'if __name__ == "__main__":\n    raise SystemExit(_check(globals(), _ORIGINAL, {device!r}))\n'
+    )
+
+
+def _plain(template: str) -> str:
+    """The functions of the template without annotations, which would need imports where the program has none."""
+    text = template[template.index("def _load_original") :]
+    tree = ast.parse(text)
+    lines = text.encode().split(b"\n")
+    edits: list[tuple[int, int, int]] = []  # line, from, to
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            a = node.annotation
+            edits.append((node.lineno, node.col_offset + len(node.arg), a.end_col_offset or 0))
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+            line, end = node.returns.lineno, node.returns.end_col_offset or 0
+            start = lines[line - 1].rindex(b" -> ", 0, end)
+            edits.append((line, start, end))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            edits.append((node.lineno, node.target.end_col_offset or 0, node.annotation.end_col_offset or 0))
+    for line, start, end in sorted(edits, reverse=True):
+        lines[line - 1] = lines[line - 1][:start] + lines[line - 1][end:]
+    return b"\n".join(lines).decode().strip("\n")
+
+
+def _without_main(program: str) -> str:
+    """The program without what it does when it is run: the check is what this file does then."""
+    tree = parse_source(program)
+    lines = program.splitlines()
+    for node in reversed(tree.body if tree is not None else []):
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    """Text as a literal that people can read, where its characters allow."""
+    for quote in ("'''", '"""'):
+        if quote not in text and "\\" not in text:
+            readable = f"{quote}{text}{quote}"
+            try:
+                if ast.literal_eval(readable) == text:
+                    return readable
+            except (SyntaxError, ValueError):
+                continue
+    return repr(text)
