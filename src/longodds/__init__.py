@@ -37,6 +37,7 @@ _EXPORTS = {
     "export_samples": ("longodds.store", "export_samples"),
     "import_samples": ("longodds.store", "import_samples"),
     "evaluate": ("longodds.strategies", "evaluate_program"),
+    "optimize": ("longodds.strategies.optimize", "optimize"),
     "open_learner": ("longodds.strategies.policies", "open_learner"),
     "open_policy": ("longodds.strategies.policies", "open_policy"),
     "load_suite": ("longodds.tasks", "load_suite"),

@@ -4,6 +4,7 @@ from longodds.errors import UserError as UserError
 from longodds.store import RunDir as RunDir
 from longodds.strategies import best_of_n as best_of_n
 from longodds.strategies import evaluate_program as evaluate
+from longodds.strategies.optimize import optimize as optimize
 from longodds.strategies.selecting import select as select
 from longodds.tasks import load_suite as load_suite
 from longodds.tasks import load_task as load_task
@@ -27,5 +28,6 @@ __all__ = [
     "evaluate",
     "load_suite",
     "load_task",
+    "optimize",
     "select",
 ]

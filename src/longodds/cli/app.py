@@ -29,6 +29,13 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Judge one program against one task: correct or not, how much faster, how sure.",
         "longodds evaluate cpu/row_softmax_by_hand mine.py\nlongodds evaluate file:problem.py mine.py --json",
     ),
+    "optimize": (
+        "optimize:optimize",
+        "Make a module of your own faster: the best verified program, with its interval and a check of its own.",
+        "longodds optimize mine.py --k 32 --out best.py\n"
+        "longodds optimize layers.py --class Attention --inputs 'torch.randn(4, 64, 128)' --init-inputs '[128]'\n"
+        "longodds optimize layers.py --class Attention --inputs inputs.py --policy openai:MODEL --json",
+    ),
     "calibrate": (
         "calibrate:calibrate",
         "The A/A control of this machine: how often is an unchanged program called faster?",

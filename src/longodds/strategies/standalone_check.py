@@ -123,7 +123,10 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
             raise SystemExit(f"DIFFERENT: {len(got)} outputs instead of {len(want)}")
         for error, allowed in map(_difference, got, want):
             worst, failed = max(worst, error), failed or not error <= allowed
-    print(f"{'DIFFERENT' if failed else 'same results'}: largest error {worst:.3g} of the largest value, {args.draws} draws")
+    print(
+        f"{'DIFFERENT' if failed else 'same results'}: largest error {worst:.3g} of the largest value, "
+        f"{args.draws} draws"
+    )
     if failed:
         return 1
 

@@ -1,4 +1,4 @@
-"""A user's own module as a task: any file with an `nn.Module`, brought into KernelBench's format. Never executed here."""
+"""A user's own module as a task: any file with an `nn.Module`, brought into KernelBench's format. Never executed."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def read_module(
     if "get_inputs" not in provided:
         example = ", ".join(f"<{name}>" for name in _arguments(node, "forward")) or "torch.randn(16, 256)"
         raise UserError(
-            f"{path}: has no function get_inputs; give example inputs of {node.name}.forward with --inputs: a file that "
-            f"defines get_inputs, a .pt file of tensors, or an expression such as '[{example}]'"
+            f"{path}: has no function get_inputs; give example inputs of {node.name}.forward with --inputs: a file "
+            f"that defines get_inputs, a .pt file of tensors, or an expression such as '[{example}]'"
         )
     if init_inputs is not None:
         parts.append(_function("get_init_inputs", init_inputs, "--init-inputs"))
@@ -59,9 +59,7 @@ def read_module(
     name = path.stem if node.name == "Model" else f"{path.stem}:{node.name}"
     task_id = f"file:{path}" if node.name == "Model" else f"file:{path}:{node.name}"
     source = "\n\n".join(parts)
-    return build_task(
-        source, task_id=task_id, suite=task_id, where=path, metadata={"name": name, "class": node.name}
-    )
+    return build_task(source, task_id=task_id, suite=task_id, where=path, metadata={"name": name, "class": node.name})
 
 
 # --- which class -------------------------------------------------------------------------------
@@ -76,7 +74,9 @@ def _find_class(tree: ast.Module, path: Path, name: str | None) -> ast.ClassDef:
             return classes[modules[0]]
         if not modules:
             raise UserError(f"{path}: defines no nn.Module (no class `Model`, none that is derived from nn.Module)")
-        raise UserError(f"{path}: has several modules and none is called Model; name one with --class: {', '.join(modules)}")
+        raise UserError(
+            f"{path}: has several modules and none is called Model; name one with --class: {', '.join(modules)}"
+        )
     if wanted not in classes:
         near = get_close_matches(wanted, list(classes), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(classes) or 'no class'}"

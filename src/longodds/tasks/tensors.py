@@ -26,7 +26,9 @@ def describe_tensors(file: Path, arguments: Sequence[str]) -> str:
     if isinstance(held, dict):
         missing = [name for name in held if name not in arguments]
         if missing or not held:
-            raise UserError(f"{file}: names {missing[:1] or 'nothing'}; forward takes {', '.join(arguments) or 'nothing'}")
+            raise UserError(
+                f"{file}: names {missing[:1] or 'nothing'}; forward takes {', '.join(arguments) or 'nothing'}"
+            )
         last = max(arguments.index(name) for name in held)
         absent = [name for name in arguments[:last] if name not in held]
         if absent:
