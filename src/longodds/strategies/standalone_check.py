@@ -85,6 +85,7 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
     import argparse
     import math
     import random
+    import sys
     import time
 
     import torch
@@ -109,6 +110,9 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
     _share_weights(*models)
     original, program = (m.to(args.device) for m in models)
 
+    def say(text: str) -> None:
+        sys.stdout.write(text + "\n")
+
     def synchronize() -> None:
         if args.device.startswith("cuda"):
             torch.cuda.synchronize()
@@ -123,7 +127,7 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
             raise SystemExit(f"DIFFERENT: {len(got)} outputs instead of {len(want)}")
         for error, allowed in map(_difference, got, want):
             worst, failed = max(worst, error), failed or not error <= allowed
-    print(
+    say(
         f"{'DIFFERENT' if failed else 'same results'}: largest error {worst:.3g} of the largest value, "
         f"{args.draws} draws"
     )
@@ -153,6 +157,6 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
     middle, low, high = (math.exp(x) for x in _median_interval(ratios))
     old, new = (1e6 * sorted(t)[len(t) // 2] for t in times)
     where = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"cpu, {args.threads} thread(s)"
-    print(f"original {old:.1f} us a call, program {new:.1f} us ({where}, torch {torch.__version__})")
-    print(f"speedup {middle:.3f}x (95 % interval {low:.3f} to {high:.3f}, {args.pairs} interleaved pairs)")
+    say(f"original {old:.1f} us a call, program {new:.1f} us ({where}, torch {torch.__version__})")
+    say(f"speedup {middle:.3f}x (95 % interval {low:.3f} to {high:.3f}, {args.pairs} interleaved pairs)")
     return 0
