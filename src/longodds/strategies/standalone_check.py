@@ -80,13 +80,71 @@ def _median_interval(values: list[float]) -> tuple[float, float, float]:
     return ordered[n // 2], ordered[max(k - 1, 0)], ordered[min(n - k, n - 1)]
 
 
+def _say(text: str) -> None:
+    import sys
+
+    sys.stdout.write(text + "\n")
+
+
+def _same(source: Any, original: Any, program: Any, device: str, draws: int) -> bool:
+    """Whether both give the same results on random inputs, and says how far they are apart."""
+    import torch
+
+    worst, failed = 0.0, False
+    for seed in range(draws):
+        torch.manual_seed(seed)
+        inputs = source.get_inputs()
+        want = _leaves(original(*_copied(inputs, device)))
+        got = _leaves(program(*_copied(inputs, device)))
+        if len(want) != len(got):
+            raise SystemExit(f"DIFFERENT: {len(got)} outputs instead of {len(want)}")
+        for error, allowed in map(_difference, got, want):
+            worst, failed = max(worst, error), failed or not error <= allowed
+    found = "DIFFERENT" if failed else "same results"
+    _say(f"{found}: largest error {worst:.3g} of the largest value, {draws} draws")
+    return not failed
+
+
+def _time(inputs: list[Any], models: tuple[Any, Any], device: str, pairs: int) -> None:
+    """Times the original and the program in interleaved pairs of random order, and says what that gives."""
+    import math
+    import random
+    import time
+
+    import torch
+
+    def synchronize() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def seconds(model: Any, calls: int) -> float:
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(calls):
+            model(*inputs)
+        synchronize()
+        return (time.perf_counter() - start) / calls
+
+    calls = 1
+    for _ in range(3):  # warm-up; then a side of a pair takes some 2 ms
+        calls = max(1, round(0.002 / max(*(seconds(m, calls) for m in models), 1e-9)))
+    ratios, times = [], ([], [])
+    for _ in range(pairs):
+        pair = [0.0, 0.0]
+        for side in random.sample((0, 1), 2):
+            pair[side] = seconds(models[side], calls)
+            times[side].append(pair[side])
+        ratios.append(math.log(pair[0] / pair[1]))
+    middle, low, high = (math.exp(x) for x in _median_interval(ratios))
+    old, new = (1e6 * sorted(t)[len(t) // 2] for t in times)
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else f"cpu, {torch.get_num_threads()} thread(s)"
+    _say(f"original {old:.1f} us a call, program {new:.1f} us ({where}, torch {torch.__version__})")
+    _say(f"speedup {middle:.3f}x (95 % interval {low:.3f} to {high:.3f}, {pairs} interleaved pairs)")
+
+
 def _check(space: dict[str, Any], original_source: str, device: str) -> int:
     """Compares and times the program `ModelNew` of a namespace beside the original; returns the exit code."""
     import argparse
-    import math
-    import random
-    import sys
-    import time
 
     import torch
 
@@ -109,54 +167,8 @@ def _check(space: dict[str, Any], original_source: str, device: str) -> int:
         models.append(factory(*init))
     _share_weights(*models)
     original, program = (m.to(args.device) for m in models)
-
-    def say(text: str) -> None:
-        sys.stdout.write(text + "\n")
-
-    def synchronize() -> None:
-        if args.device.startswith("cuda"):
-            torch.cuda.synchronize()
-
-    worst, failed = 0.0, False
-    for seed in range(args.draws):
-        torch.manual_seed(seed)
-        inputs = source.get_inputs()
-        want = _leaves(original(*_copied(inputs, args.device)))
-        got = _leaves(program(*_copied(inputs, args.device)))
-        if len(want) != len(got):
-            raise SystemExit(f"DIFFERENT: {len(got)} outputs instead of {len(want)}")
-        for error, allowed in map(_difference, got, want):
-            worst, failed = max(worst, error), failed or not error <= allowed
-    say(
-        f"{'DIFFERENT' if failed else 'same results'}: largest error {worst:.3g} of the largest value, "
-        f"{args.draws} draws"
-    )
-    if failed:
+    if not _same(source, original, program, args.device, args.draws):
         return 1
-
-    inputs = _copied(inputs, args.device)
-
-    def seconds(model: Any, calls: int) -> float:
-        synchronize()
-        start = time.perf_counter()
-        for _ in range(calls):
-            model(*inputs)
-        synchronize()
-        return (time.perf_counter() - start) / calls
-
-    calls = 1
-    for _ in range(3):  # warm-up; then a side of a pair takes some 2 ms
-        calls = max(1, round(0.002 / max(seconds(original, calls), seconds(program, calls), 1e-9)))
-    ratios, times = [], ([], [])
-    for _ in range(args.pairs):
-        pair = [0.0, 0.0]
-        for side in random.sample((0, 1), 2):
-            pair[side] = seconds((original, program)[side], calls)
-            times[side].append(pair[side])
-        ratios.append(math.log(pair[0] / pair[1]))
-    middle, low, high = (math.exp(x) for x in _median_interval(ratios))
-    old, new = (1e6 * sorted(t)[len(t) // 2] for t in times)
-    where = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"cpu, {args.threads} thread(s)"
-    say(f"original {old:.1f} us a call, program {new:.1f} us ({where}, torch {torch.__version__})")
-    say(f"speedup {middle:.3f}x (95 % interval {low:.3f} to {high:.3f}, {args.pairs} interleaved pairs)")
+    torch.manual_seed(args.draws)
+    _time(_copied(source.get_inputs(), args.device), (original, program), args.device, args.pairs)
     return 0
