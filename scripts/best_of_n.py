@@ -57,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             "kernelbench_root": args.kernelbench_root,
             "problem_ids": seed.problem_ids(args),
             "policy": policy,
+            "tokenizer": args.tokenizer,
             "form": "chat",
             "k": args.k,
             "temperature": args.temperature,

@@ -32,6 +32,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", help="any policy of longodds instead: embedded, hf:PATH, replay:RUN, ...")
     parser.add_argument("--model", default="openai/gpt-oss-120b", help="base model on Tinker (%(default)s)")
     parser.add_argument("--checkpoint_jsonl", help=f"list of checkpoints, the last one counts ({UNPUBLISHED})")
+    parser.add_argument("--tokenizer", help="of a model that runs elsewhere: a directory or a hub id; else its own")
     parser.add_argument("--renderer_name", default=RENDERER, help="chat format (%(default)s, the only one)")
 
 
@@ -44,8 +45,11 @@ def add_task_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where programs run (cuda where there is one)")
 
 
-def policy_spec(args: argparse.Namespace, *, sampler_path: str = "") -> str:
-    """The policy that the flags name. Raises UserError without a key for Tinker or for a list that is not there."""
+def policy_spec(args: argparse.Namespace, *, sampler_path: str = "", key: str = "sampler_path") -> str:
+    """The policy that the flags name. key: which path of a checkpoint: `sampler_path`, or `state_path` for training.
+
+    Raises UserError without a key for Tinker or for a list that is not there.
+    """
     if args.policy:
         return args.policy
     if not read_environment().keys_present["TINKER_API_KEY"]:
@@ -55,21 +59,21 @@ def policy_spec(args: argparse.Namespace, *, sampler_path: str = "") -> str:
         )
     if args.renderer_name not in (RENDERER, ""):
         raise UserError(f"--renderer_name {args.renderer_name}: the chat format is {RENDERER}; leave the flag out")
-    path = sampler_path or _last_checkpoint(args.checkpoint_jsonl) or ""
+    path = sampler_path or _last_checkpoint(args.checkpoint_jsonl, key) or ""
     if path and not path.startswith("tinker://"):
-        raise UserError(f"{path}: is no sampler path of Tinker (tinker://...)")
+        raise UserError(f"{path}: is no path of weights on Tinker (tinker://...)")
     return path or f"tinker:{args.model}"
 
 
-def _last_checkpoint(given: str | None) -> str | None:
-    """The sampler path of the last row that has one."""
+def _last_checkpoint(given: str | None, key: str) -> str | None:
+    """The path of weights in the last row that has one."""
     path = Path(given or UNPUBLISHED)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         if given is not None:
             raise UserError(f"--checkpoint_jsonl {path}: no such file") from None
-        note_line(f"{path} is not here (it was never published): the base model is sampled")
+        note_line(f"{path} is not here (it was never published): the base model is taken")
         return None
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"--checkpoint_jsonl {path}: cannot be read: {e}") from None
@@ -78,9 +82,9 @@ def _last_checkpoint(given: str | None) -> str | None:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("sampler_path"), str):
-            return row["sampler_path"]
-    raise UserError(f"--checkpoint_jsonl {path}: no row names a sampler_path")
+        if isinstance(row, dict) and isinstance(row.get(key), str):
+            return row[key]
+    raise UserError(f"--checkpoint_jsonl {path}: no row names a {key}")
 
 
 def problem_ids(args: argparse.Namespace) -> list[str]:
@@ -105,6 +109,11 @@ def device(args: argparse.Namespace) -> str:
         return "cuda"
     note_line("no CUDA device here: programs run on the CPU")
     return "cpu"
+
+
+def problem_number(task_id: str) -> str:
+    """`4` of `kernelbench:1/4`."""
+    return task_id.rpartition("/")[2]
 
 
 def task_summary(problem_id: str, samples: Sequence[Sample]) -> dict[str, Any]:
