@@ -156,6 +156,8 @@ def test_a_run_on_a_tinker_service(place, name):
     from tiny_models import save_llama
 
     save_llama(place / f"tiny-{name}")
+    config = place / f"tiny-{name}" / "config.json"  # a prompt is some 1,350 of its tokens; positions are rotary
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))
     model = ReferenceModel(place / f"tiny-{name}")
     with_template(place / f"tiny-{name}")
     with LoopbackTinker(model, accept=SECRET) as service:

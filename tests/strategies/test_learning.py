@@ -9,13 +9,16 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from run_fakes import FakeEvaluator, make_tasks
+from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 from scipy.stats import t
 from tabular import TabularLearner
 
 from longodds.config import resolve
 from longodds.strategies.adapt import rlvr, ttt
 from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+from longodds.strategies.lessons import Rewarded, Weights
+from longodds.strategies.sampling import Asked
+from longodds.types import Completion, Prompt, Sample, Status, Verdict
 
 EFFECT = 0.4
 SEEDS = range(10)
@@ -61,3 +64,23 @@ def test_shuffled_rewards_teach_nothing(tmp_path, kind):
 
 def test_without_a_learning_rate_nothing_changes(tmp_path):
     assert [gain(tmp_path / str(s), s, lr=0.0) for s in SEEDS] == [0.0] * len(SEEDS)
+
+
+def test_tokens_of_unknown_behaviour_are_weighted_against_temperature_1():
+    """A service may report temperature 1 whatever it samples at, or nothing at all."""
+    settings = resolve(TTTSettings, flags={"advantage": "global", "baseline": "none", "reward": "correct"})
+    asked = Asked(make_tasks(1)[0], Prompt(text="p"))
+    known = ((-1.0, -2.0), (-0.5, -1.5))
+    rows = [known, (known[0], ()), ((), ()), known]  # logprobs, sampling_logprobs
+
+    def sample(i: int, scores: tuple[tuple[float, ...], tuple[float, ...]]) -> Sample:
+        completion = Completion((1, 2), *scores, (0, 2), "x", "stop", "v1")
+        verdict = Verdict("t", Status.CORRECT if i % 2 else Status.INCORRECT)
+        return Sample(str(i), "t", 0, i, "ttt", 0, completion, "x", "d", verdict)
+
+    lessons = Rewarded(settings)
+    groups = [(asked, [sample(i, row) for i, row in enumerate(rows)])]
+    lessons.see(groups)
+    lesson = lessons.draw(groups, Weights(FakePolicy, FakePolicy, lambda _: FakePolicy()))
+    assert [d.logprobs for d in lesson.data] == [known[1], known[0], known[1]]
+    assert [d.advantages[0] > 0 for d in lesson.data] == [False, True, True]

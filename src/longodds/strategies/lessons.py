@@ -81,13 +81,13 @@ class Rewarded:
         return found
 
     def draw(self, groups: Groups, weights: Weights) -> Lesson:
-        """Samples without advantage are left out."""
+        """Samples without advantage, or of unknown log-probabilities, are left out."""
         found = advantages(self._settings.advantage, self._rewards)
         data = [
             datum(weights.now().encode(asked.prompt), s.completion, [a] * len(s.completion.token_ids))
             for (asked, samples), values in zip(groups, found, strict=True)
             for s, a in zip(samples, values, strict=True)
-            if a != 0.0 and s.completion.token_ids
+            if a != 0.0 and (s.completion.sampling_logprobs or s.completion.logprobs)
         ]
         return Lesson(data, {})
 
@@ -202,7 +202,10 @@ def clip(values: Sequence[float], limit: float) -> list[float]:
 
 
 def datum(prompt_ids: Sequence[int], completion: Completion, values: Sequence[float]) -> Datum:
-    """A completion to learn from, with an advantage per token and the log-probabilities that it was sampled with."""
-    return Datum(
-        tuple(prompt_ids), completion.token_ids, logprobs=completion.sampling_logprobs, advantages=tuple(values)
-    )
+    """A completion to learn from, with an advantage per token and the log-probabilities that it was sampled with.
+
+    A service may not tell those (it reports temperature 1 whatever the temperature). Those at temperature 1 stand in
+    for them then, as in the seed release: the importance ratio begins at 1, and tempering is not corrected for.
+    """
+    behaviour = completion.sampling_logprobs or completion.logprobs
+    return Datum(tuple(prompt_ids), completion.token_ids, logprobs=behaviour, advantages=tuple(values))
