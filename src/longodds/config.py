@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from longodds.errors import UserError
+from longodds.files import read_dotenv, read_toml
 from longodds.types import digest_text
 
 if TYPE_CHECKING:
@@ -205,24 +204,24 @@ def load_recipe(path: Path | str, kind: type[Settings]) -> dict[str, Any]:
     `seed = 0` is short for `seeds = [0]`. Raises UserError for a file that cannot be read, is no TOML, or has a
     key that `kind` does not know, with the nearest name.
     """
-    path = Path(path)
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory; --config takes a TOML file") from None
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read: {e.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as e:
-        raise UserError(f"{path}: not TOML: {e}") from None
-    known = [*kind.model_fields, "seed"] if "seeds" in kind.model_fields else list(kind.model_fields)
+    document = read_toml(path)
+    if isinstance(document.get("stage"), list) and "stage" not in kind.model_fields:
+        raise UserError(f"{path}: has several stages; it is for `longodds pipeline DIR --config {path}`")
+    check_keys(document, kind, f"{path}")
+    return _plural_seed(document, str(path))
+
+
+def known_keys(kind: type[Settings]) -> list[str]:
+    """What a recipe for these settings may hold."""
+    return [*kind.model_fields, "seed"] if "seeds" in kind.model_fields else list(kind.model_fields)
+
+
+def check_keys(document: Mapping[str, Any], kind: type[Settings], source: str) -> None:
+    """Raises UserError for a key that `kind` does not know, with the nearest name."""
+    known = known_keys(kind)
     for key in document:
         if key not in known:
-            raise UserError(f"{path}: unknown key '{key}'{did_you_mean(key, known)}")
-    return _plural_seed(document, str(path))
+            raise UserError(f"{source}: unknown key '{key}'{did_you_mean(key, known)}")
 
 
 def resolve(
@@ -237,9 +236,21 @@ def resolve(
     flags: by setting name (`max_tokens`), as typed on the command line. defaults: weaker than the recipe.
     Errors name the recipe's key or the flag, whichever gave the value.
     """
-    given = _plural_seed({k: v for k, v in (flags or {}).items() if v is not None}, "the command line")
     document = load_recipe(recipe, kind) if recipe is not None else {}
-    values = {**(defaults or {}), **document, **given}
+    return resolve_document(kind, document, None if recipe is None else str(recipe), flags=flags, defaults=defaults)
+
+
+def resolve_document(
+    kind: type[S],
+    document: Mapping[str, Any],
+    source: str | None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> S:
+    """`resolve` for keys that have been read. source: what errors call the place that they are from."""
+    given = _plural_seed({k: v for k, v in (flags or {}).items() if v is not None}, "the command line")
+    values = {**(defaults or {}), **_plural_seed(document, source or ""), **given}
     try:
         # JSON mode is strict about types (k = "8" and k = true are mistakes) and still reads a list as a tuple.
         text = json.dumps(values, default=_unreadable)
@@ -247,14 +258,14 @@ def resolve(
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else ""
-        raise UserError(_one_line(first, key, _origin(key, given, recipe))) from None
+        raise UserError(_one_line(first, key, _origin(key, given, source))) from None
 
 
 def _unreadable(value: object) -> str:
     return str(value)  # a TOML date: no setting takes one, and as text it is reported like any wrong value
 
 
-def _origin(key: str, flags: Mapping[str, Any], recipe: Path | str | None) -> str:
+def _origin(key: str, flags: Mapping[str, Any], recipe: str | None) -> str:
     if key in flags or recipe is None or not key:
         return f"--{key.replace('_', '-')}" if key else ""
     return f"{recipe}: key '{key}'"
@@ -369,23 +380,6 @@ def secret(name: str, environ: Mapping[str, str] | None = None, dotenv: Path | s
 def _variables(environ: Mapping[str, str] | None, dotenv: Path | str | None) -> dict[str, str]:
     from_file = read_dotenv(Path(dotenv)) if dotenv is not None else {}
     return {**from_file, **(os.environ if environ is None else environ)}
-
-
-def read_dotenv(path: Path) -> dict[str, str]:
-    """`NAME=value` lines of a `.env` file: comments, `export `, single and double quotes; nothing is expanded."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return {}  # absent or unreadable: the environment alone counts
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$", line)
-        if match is None:
-            continue
-        name, value = match.groups()
-        quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
-        found[name] = quoted.group(2) if quoted else re.sub(r"(^|\s)#.*$", "", value).rstrip()
-    return found
 
 
 def _cache_dir(known: Mapping[str, str]) -> Path:

@@ -1,5 +1,5 @@
-"""`ttt`, `sdpo` and `rlvr` through the command line, a real model in training, the real evaluator: the tiny recipes end
-to end, killed with SIGKILL in the middle and repeated, and a checkpoint as a policy."""
+"""`ttt`, `sdpo`, `rlvr` and `pipeline` through the command line, a real model in training, the real evaluator: the tiny
+recipes end to end, killed with SIGKILL in the middle and repeated, and a checkpoint as a policy."""
 
 from __future__ import annotations
 
@@ -161,6 +161,41 @@ def test_the_outer_loop_end_to_end(place: Path) -> None:
     by_task = {t: {s.step for s in RunDir.open(place / "outer").samples() if s.task_id.endswith(t)} for t in "01"}
     assert by_task == {"0": {0, 1}, "1": {0, 2}}, "learned on the train half, looked at the other"
     assert document["trajectory"][0]["held_out"]["n"] == 2
+
+
+def test_the_dual_loop_is_killed_and_goes_on_with_what_is_missing(place: Path) -> None:
+    recipe = str(ROOT / "recipes" / "dual_loop-tiny.toml")
+    argv = ["pipeline", "dual", "--config", recipe, "--suite", "dir:problems", "--split", "rlvr.json"]
+    argv += ["--policy", "hf:tiny", "--dtype", "fp32", "--no-cache"]
+    env = {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1", "LONGODDS_CACHE": str(place / "no-cache")}
+    start = [sys.executable, "-m", "longodds", *argv]
+    p = subprocess.Popen(start, cwd=place, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    reached, deadline = place / "dual" / "ttt" / "samples.jsonl", time.monotonic() + 240
+    while time.monotonic() < deadline and p.poll() is None and not reached.exists():
+        time.sleep(0.01)
+    p.send_signal(signal.SIGKILL)
+    assert p.wait() == -signal.SIGKILL, "it was still running"
+
+    again = longodds(*argv, "--json", cwd=place, timeout=280)
+    assert again.returncode == 0, again.stderr
+    document = json.loads(again.stdout)
+    assert document["complete"]
+    skipped = {row["name"]: row["skipped"] for row in document["stages"]}
+    assert skipped == {"outer": True, "best_of_n": True, "ttt": False, "sdpo": False, "refine": False}
+    runs = {name: RunDir.open(place / "dual" / name) for name in skipped}
+    trained = runs["outer"].checkpoints()[-1].policy_version
+    for name in ("best_of_n", "ttt", "sdpo", "refine"):
+        assert {s.completion.policy_version for s in runs[name].samples() if s.step == 0} == {trained}, name
+    tokens = {n: runs[n].cost()["charged"] for n in ("best_of_n", "refine")}
+    spent = {n: c["prompt_tokens"] + c["sampled_tokens"] for n, c in tokens.items()}
+    assert 0 < spent["refine"] <= spent["best_of_n"]
+    assert (place / document["report"]).stat().st_size > 10_000
+
+    done = longodds(*argv, "--json", cwd=place)
+    assert all(row["skipped"] for row in json.loads(done.stdout)["stages"])
+    other = longodds(*argv, "--temperature", "0.5", cwd=place)
+    assert other.returncode == 2
+    assert "temperature (1.0, now 0.5)" in other.stderr
 
 
 @pytest.mark.parametrize(

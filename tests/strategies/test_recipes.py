@@ -10,9 +10,12 @@ from longodds.config import BestOfNSettings, resolve
 from longodds.strategies import choose_tasks
 from longodds.strategies.learning_settings import RLVRSettings, SDPOSettings, TTTSettings
 from longodds.strategies.refine_settings import RefineSettings
+from longodds.strategies.stages import KINDS, read_stages
 from longodds.tasks import EVAL_ONLY_FAMILIES
 
-RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
+ALL = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
+STAGED = [p for p in ALL if p.stem.startswith("dual_loop")]
+RECIPES = [p for p in ALL if p not in STAGED]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -24,6 +27,18 @@ def test_a_recipe_resolves(path):
     assert tasks
     half = "train" if kind is RLVRSettings else "eval"
     assert all(t.metadata["split"] == half for t in tasks)
+
+
+@pytest.mark.parametrize("path", STAGED, ids=lambda p: p.stem)
+def test_a_dual_loop_goes_from_the_outer_loop_to_every_inner_arm(path, tmp_path):
+    stages = read_stages(path, tmp_path)
+    assert {s.command for s in stages} == set(KINDS)
+    outer, *inner = stages
+    assert outer.command == "rlvr"
+    assert all(s.settings.policy == f"run:{tmp_path / 'outer'}" for s in inner)
+    judged = {frozenset(t.id for t in choose_tasks(s.settings)) for s in inner}
+    assert len(judged) == 1, "all arms have the same tasks"
+    assert not judged.pop() & {t.id for t in choose_tasks(outer.settings)}
 
 
 def test_the_demo_covers_families_seen_in_training_and_not():

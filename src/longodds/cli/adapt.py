@@ -197,20 +197,28 @@ def _run(
     flags: Sequence[object | None],
     json: bool,
 ) -> int:
-    from longodds.cli.live import LiveProgress
     from longodds.config import read_environment, resolve
 
     defaults = {"max_pairs": read_environment().max_pairs}
     settings = resolve(kind, recipe=config, flags=given(flags), defaults=defaults)
     with json_stdout(json) as out:
-        with LiveProgress() as progress:
-            done = go(run, settings, progress=progress)
-        document = _document(done)
+        document = adapt_and_summarise(go, run, settings, show=not json)
         if json:
             write_json(out, document)
-        else:
-            print_text(_sentences(document))
     return 0
+
+
+def adapt_and_summarise(go: Any, run: Path, settings: LearningSettings, *, show: bool) -> dict[str, Any]:
+    """Runs or resumes, with progress on stderr; returns the document of `ttt --json`, printed if `show`. go: one of
+    `longodds.strategies.adapt`."""
+    from longodds.cli.live import LiveProgress
+
+    with LiveProgress() as progress:
+        done = go(run, settings, progress=progress)
+    document = _document(done)
+    if show:
+        print_text(_sentences(document))
+    return document
 
 
 def _document(done: Adapted) -> dict[str, Any]:

@@ -75,6 +75,12 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "longodds refine runs/refine --config recipes/refine.toml --match runs/bon\n"
         "longodds compare runs/bon runs/refine --axis tokens",
     ),
+    "pipeline": (
+        "pipeline:pipeline",
+        "Run the stages of a recipe one after another, such as the outer loop and every inner arm from its checkpoint.",
+        "longodds pipeline runs/dual_loop --config recipes/dual_loop.toml\n"
+        "longodds pipeline runs/tiny --config recipes/dual_loop-tiny.toml --json",
+    ),
     "select": (
         "select:select",
         "Compare all selection strategies on finished runs; needs no model and no GPU.",

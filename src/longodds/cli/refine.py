@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -54,16 +54,22 @@ def refine(
     json
         One JSON document on stdout.
     """
-    from longodds.cli.live import LiveProgress
     from longodds.config import read_environment, resolve
-    from longodds.strategies.refine import refine as go
 
     flags = given([revision, tasks, policy, sampling, evaluation, budget])
     settings = resolve(RefineSettings, recipe=config, flags=flags, defaults={"max_pairs": read_environment().max_pairs})
     with json_stdout(json) as out:
-        with LiveProgress() as progress:
-            outcome = go(run, settings, progress=progress)
-        document = conclude(run, outcome, show=not json)
+        document = refine_and_summarise(run, settings, show=not json)
         if json:
             write_json(out, document)
     return 0
+
+
+def refine_and_summarise(run: Path, settings: RefineSettings, *, show: bool) -> dict[str, Any]:
+    """Runs or resumes, with progress on stderr; returns the document of `refine --json`, printed if `show`."""
+    from longodds.cli.live import LiveProgress
+    from longodds.strategies.refine import refine as go
+
+    with LiveProgress() as progress:
+        outcome = go(run, settings, progress=progress)
+    return conclude(run, outcome, show=show)
