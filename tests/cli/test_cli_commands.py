@@ -24,17 +24,21 @@ COMMANDS = [*((name,) for name in _COMMANDS), *((g, name) for g, (_, subs) in _G
 
 @pytest.mark.parametrize("command", [(), *COMMANDS], ids=" ".join)
 def test_help_is_quick_and_has_examples(tmp_path, command):
-    # Processor time of the child: what a machine with nothing else to do would take, and a busy one does not blur.
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = longodds(*command, "--help", cwd=tmp_path)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert "Usage: longodds" in done.stdout
-    if command:
-        assert f"Examples:\n  longodds {' '.join(command)}" in done.stdout
-    limit = 2.0 if command == ("best-of-n",) else 1.0  # some fifty flags, each with the help of its setting
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < limit
+    taken = []
+    for _ in range(3):  # the first one may compile modules, and a neighbour on the core's other thread halves its speed
+        # Processor time of the child: what a machine with nothing else to do would take.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = longodds(*command, "--help", cwd=tmp_path)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0
+        assert done.stderr == ""
+        assert "Usage: longodds" in done.stdout
+        if command:
+            assert f"Examples:\n  longodds {' '.join(command)}" in done.stdout
+        taken.append((after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime))
+        if taken[-1] < 1.0:
+            break
+    assert min(taken) < 1.0
 
 
 def test_nothing_light_imports_anything_heavy():
@@ -149,7 +153,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 
     from longodds.config import BestOfNSettings
-    from longodds.strategies import best_of_n
+    from longodds.strategies.best_of_n import best_of_n
 
     path = tmp_path_factory.mktemp("finished") / "run"
     settings = BestOfNSettings(suite="fake", k=12, seeds=(0, 1))

@@ -10,8 +10,8 @@ from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.store import RunDir
-from longodds.strategies import best_of_n
 from longodds.strategies.ahead import Ahead, Cancelled
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.planning import TimePlan, may_overlap
 
 PAUSE = 0.2

@@ -20,7 +20,9 @@ from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.selection import to_candidates
 from longodds.store import RunDir
-from longodds.strategies import best_of_n, estimate, parse_time
+from longodds.strategies.best_of_n import best_of_n
+from longodds.strategies.estimate import estimate
+from longodds.strategies.planning import parse_time
 from longodds.types import Status
 
 TASKS = make_tasks(3)
@@ -317,7 +319,7 @@ sys.path.insert(0, sys.argv[1])
 from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 from longodds.analysis import select_runs
 from longodds.config import BestOfNSettings, resolve
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 
 class SlowPolicy(FakePolicy):
     def sample(self, *a):

@@ -13,7 +13,7 @@ from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.store import RunDir
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.early import expected_gain
 from longodds.strategies.selecting import select
 from longodds.types import Completion, Sample, Status, Verdict

@@ -22,7 +22,7 @@ sys.path[:0] = [sys.argv[1]]
 from run_fakes import FakeEvaluator, make_tasks
 from longodds.config import BestOfNSettings, resolve
 from longodds.policy import OpenOptions
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.policies import open_policy
 
 policy = open_policy(sys.argv[3], OpenOptions(dtype="fp32", threads=1))

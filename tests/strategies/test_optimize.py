@@ -12,7 +12,7 @@ import pytest
 
 import longodds as lo
 from longodds.store import RunDir
-from longodds.strategies import Silent
+from longodds.strategies.progress import Silent
 from longodds.strategies.standalone import MARK, standalone
 from longodds.types import Completion
 

@@ -13,7 +13,7 @@ from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.store import CheckpointRow, RunDir
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.policies import open_learner, open_policy
 from longodds.types import Prompt, SampleKey, SamplingParams
 

@@ -16,7 +16,7 @@ from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.policy import OpenOptions, open_policy
 from longodds.store import JsonlWriter, RunDir, read_records
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.probing import probe
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from longodds.config import BestOfNSettings, resolve
-from longodds.strategies import choose_tasks
 from longodds.strategies.learning_settings import RLVRSettings, SDPOSettings, TTTSettings
+from longodds.strategies.planning import choose_tasks
 from longodds.strategies.refine_settings import RefineSettings
 from longodds.strategies.stages import KINDS, read_stages
 from longodds.tasks import EVAL_ONLY_FAMILIES

@@ -20,7 +20,7 @@ from scipy.stats import t
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.store import RunDir
-from longodds.strategies import best_of_n
+from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.comparing import compare
 from longodds.strategies.matching import match_budgets
 from longodds.strategies.refine import refine

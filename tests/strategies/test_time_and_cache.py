@@ -14,7 +14,8 @@ from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.selection import STRATEGIES, to_candidates
 from longodds.selection.selectors import NEEDS_TOP_LOGPROBS
 from longodds.store import RunDir
-from longodds.strategies import best_of_n, parse_time
+from longodds.strategies.best_of_n import best_of_n
+from longodds.strategies.planning import parse_time
 from longodds.strategies.selecting import read_runs
 from longodds.types import CACHED_LABEL, SEED_LABEL, Evaluator, Status
 

@@ -17,7 +17,7 @@ from longodds.types import Status
 
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings
-    from longodds.strategies import Outcome
+    from longodds.strategies.best_of_n import Outcome
     from longodds.types import Sample, Verdict
 
 _TASKS, _POLICY, _SAMPLING, _EVALUATION, _BUDGET = (
@@ -76,7 +76,7 @@ def best_of_n(
 def _estimate(settings: BestOfNSettings, *, show: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from longodds.strategies import estimate
+    from longodds.strategies.estimate import estimate
 
     bound = asdict(estimate(settings))
     if show:
@@ -94,7 +94,7 @@ def run_and_summarise(run: Path, settings: BestOfNSettings, *, re_evaluate: bool
     InfraError.
     """
     from longodds.cli.live import LiveProgress
-    from longodds.strategies import best_of_n as go
+    from longodds.strategies.best_of_n import best_of_n as go
 
     with LiveProgress() as progress:
         outcome = go(run, settings, progress=progress, re_evaluate=re_evaluate)
@@ -123,7 +123,7 @@ def conclude(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
 def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
     """What a finished or stopped attempt left in its run, in one document; printed as a few lines if `show`."""
     from longodds.store import RunDir
-    from longodds.strategies import logprob_report
+    from longodds.strategies.logprobs import logprob_report
 
     held = RunDir.open(run)
     samples = held.samples()

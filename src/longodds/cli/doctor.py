@@ -31,7 +31,7 @@ def doctor(*, certify: bool = False, json: bool = False) -> int:
     with json_stdout(json) as out:
         document = examine()
         if certify:
-            from longodds.strategies import certify_evaluator
+            from longodds.strategies.evaluate import certify_evaluator
 
             document["certify"] = [vars_of(c) for c in certify_evaluator()]
         if json:
@@ -120,7 +120,7 @@ def _embedded(cache_dir: Any) -> dict[str, Any]:
 
 def _isolation() -> dict[str, str]:
     from longodds.errors import LongoddsError
-    from longodds.strategies import isolation_layers
+    from longodds.strategies.opening import isolation_layers
 
     try:
         return isolation_layers()

@@ -58,7 +58,7 @@ def evaluate(
     json
         One JSON document on stdout.
     """
-    from longodds.strategies import evaluate_program
+    from longodds.strategies.evaluate import evaluate_program
 
     with json_stdout(json) as out:
         verdict = evaluate_program(

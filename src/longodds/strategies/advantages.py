@@ -8,9 +8,11 @@ rounding alone would make noise of it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+
+from longodds.strategies.learning_settings import Advantage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Advantage = Literal["global", "group", "loo", "entropic"]
 ADVANTAGES: tuple[str, ...] = get_args(Advantage)
 ENTROPIC_KL = math.log(2.0)
 _EQUAL = 1e-9  # of the largest reward: spreads below it are rounding

@@ -7,8 +7,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from longodds.config import BestOfNSettings
-from longodds.strategies.advantages import Advantage
 from longodds.strategies.rewards import Baseline, Reward
+
+Advantage = Literal["global", "group", "loo", "entropic"]
 
 
 class LearningSettings(BestOfNSettings):
