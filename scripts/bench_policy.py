@@ -236,7 +236,7 @@ def bench_learning(loaded: LoadedModel, adapter: Path | None, args: argparse.Nam
     def plain() -> None:
         loaded.model.set_attn_implementation("sdpa")
         for group in groups:
-            with learner._pass._checkpointing(checkpoints):
+            with learner._pass._checkpointing(10_000 if checkpoints else 0):
                 padded_batch(loaded, group)
         loaded.model.set_attn_implementation(ATTENTION_NAME)
 

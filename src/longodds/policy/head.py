@@ -57,7 +57,7 @@ class Head:
         for at in range(0, hidden.shape[0], size):
             h, t = hidden[at : at + size], targets[at : at + size].to(hidden.device)
             if torch.is_grad_enabled():
-                parts.append(cast("Tensor", checkpoint(picked, h, t, use_reentrant=False)))
+                parts.append(cast("Tensor", checkpoint(picked, h, t, use_reentrant=False, preserve_rng_state=False)))
             else:
                 parts.append(picked(h, t))
         return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)

@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from longodds.policy.loading import LoadedModel
 
 _CPU_ACTIVATION_BYTES = 3 << 30
-_MOST_TOKENS = 10240  # of one packed row: beyond it a GPU is busy anyway, and only memory grows
+_KEPT_TOKENS = (
+    12288  # of one packed row, whose activations are kept: beyond it a GPU is busy anyway, and only memory grows
+)
 _MERGE_BYTES = {"cpu": 2 << 30, "cuda": 8 << 30}
 
 
 class HFLearner:
     """A base model that stays as it is, and an adapter in training beside it.
 
-    name: the spec. parameters: active parameters of the base. steps: optimiser steps taken. checkpointing: whether the
-    last pass kept only the layers' inputs and computed the rest again. shared_prompts: whether a prompt is
-    computed once per group of its completions (else once per completion: architectures with other kinds of state).
+    name: the spec. parameters: active parameters of the base. steps: optimiser steps taken. shared_prompts: whether a
+    prompt is computed once per group of its completions (else once per completion: architectures with other kinds of
+    state).
     """
 
     def __init__(self, name: str, loaded: LoadedModel, lora: Any, *, batch_bytes: int | None = None) -> None:
@@ -84,8 +86,8 @@ class HFLearner:
         total, tokens = 0.0, 0
         found: dict[int, tuple[float, ...]] = {}
         with self._pass.narrow_adapters():
-            for groups, checkpointing in self._plan(data):
-                result = self._pass.logprobs(data, groups, self._loaded.device, checkpointing=checkpointing)
+            for groups, again in self._plan(data):
+                result = self._pass.logprobs(data, groups, self._loaded.device, again=again)
                 ordered = [data[i] for i in result.order]
                 losses = token_losses(loss, result.logprobs, ordered, config)
                 summed = losses.sum()
@@ -124,16 +126,20 @@ class HFLearner:
         """The accumulated gradient by parameter name; copies."""
         return {n: p.grad.clone() for n, p in self._adam.parameters.items() if p.grad is not None}
 
-    def _plan(self, data: Sequence[Datum]) -> list[tuple[list[list[int]], bool]]:
-        """Packed rows, each with whether to compute activations again in the backward pass to save memory.
+    def _plan(self, data: Sequence[Datum]) -> list[tuple[list[list[int]], int]]:
+        """Packed rows, each with the number of layers that are computed again in the backward pass to save memory.
 
-        Rows that fit are filled with several groups. A group that does not fit alone is computed with checkpoints,
-        whole while it fits that way, because splitting it would compute its prompt again.
+        Rows that fit are filled with several groups; on a GPU, which short rows leave waiting for the host, a third
+        more is put into them at the price of a quarter of the layers. A group that does not fit alone is kept whole
+        while it fits with every layer computed again, because splitting it would compute its prompt again.
         """
         whole, kept = (activation_bytes(self._loaded.model, checkpointing=c) for c in (False, True))
-        plain = max(1, min(_MOST_TOKENS, self._activations // whole))
-        most = max(plain, self._activations // kept)
-        return [(row.groups, row.tokens > plain) for row in plan_rows(data, most, fill=plain)]
+        cuda = self._loaded.device.type == "cuda"
+        room = min(self._activations, _KEPT_TOKENS * whole) if cuda else self._activations
+        fitting = max(1, room // whole)
+        fill = fitting + fitting // 3 if cuda else fitting
+        rows = plan_rows(data, max(fill, room // kept), fill=fill)
+        return [(row.groups, self._pass.layers_again(row.tokens, room, whole, kept)) for row in rows]
 
     # --- what it leaves -------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ class PackedGroup:
 
     start, prompt: the prompt is tokens [start, start + prompt). tail: tokens of the completions behind it.
     index: (N, c) place in the row of each completion's tokens; shorter ones repeat a place, behind their end.
-    real: (tail,) place of each token in the flattened (N, c) table.
+    real: (tail,) place of each token in the flattened (N, c) table. even: all completions are of one length, so that
+    the tail is the table.
     """
 
     start: int
@@ -40,6 +41,10 @@ class PackedGroup:
     tail: int
     index: Tensor
     real: Tensor
+
+    @property
+    def even(self) -> bool:
+        return self.tail == self.index.numel()
 
 
 @dataclass(slots=True)
@@ -164,7 +169,6 @@ def packed_attention(
     softcap: float | None,
 ) -> Tensor:
     """query (1, H, T, D), key and value (1, Hkv, T, D) -> (1, T, H, D)."""
-    device = query.device
     parts: list[Tensor] = []
     for group in row.groups:
         end = group.start + group.prompt
@@ -180,20 +184,25 @@ def packed_attention(
         parts.append(out[0])
         if group.tail == 0:
             continue
-        index = group.index.to(device)
-        rows = _rows(query, index)
-        tail = (_rows(key, index), _rows(value, index))
+        rows = _rows(query, group)
+        tail = (_rows(key, group), _rows(value, group))
         if plain and not windowed:
             out = _continuing(rows, prefix, tail, scale)
         else:
             out = attend(rows, tail, prefix, scale, None, window, sinks, softcap)
-        parts.append(out.flatten(0, 1)[group.real.to(device)])
+        out = out.flatten(0, 1)
+        parts.append(out if group.even else out.index_select(0, group.real.to(out.device)))
     return torch.cat(parts)[None]
 
 
-def _rows(states: Tensor, index: Tensor) -> Tensor:
+def _rows(states: Tensor, group: PackedGroup) -> Tensor:
     """(1, H, T, D) -> (N, H, c, D)."""
-    return states[0][:, index].transpose(0, 1)
+    if group.even:
+        first = group.start + group.prompt
+        return states[0, :, first : first + group.tail].unflatten(1, group.index.shape).transpose(0, 1)
+    # Not by indexing, whose gradient sorts the places.
+    found = states[0].index_select(1, group.index.to(states.device).flatten())
+    return found.unflatten(1, group.index.shape).transpose(0, 1)
 
 
 def _causal(query: Tensor, prefix: KeyValues, scale: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -51,13 +52,14 @@ class TrainingPass:
         self._narrow = model.device.type == "cuda" and model.dtype in (torch.bfloat16, torch.float16)
         self._layers = [m for m in model.modules() if hasattr(m, "gradient_checkpointing") and _is_layer(m)]
         for layer in self._layers:
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 
     def logprobs(
-        self, data: Sequence[Datum], groups: Sequence[Sequence[int]], device: torch.device, *, checkpointing: bool
+        self, data: Sequence[Datum], groups: Sequence[Sequence[int]], device: torch.device, *, again: int
     ) -> PassResult:
-        """One row that holds these groups of `data` (all completions of a group have one prompt)."""
-        with self._checkpointing(checkpointing), self._autocast():
+        """One row that holds these groups of `data` (all completions of a group have one prompt). again: number of
+        layers that are computed again in the backward pass."""
+        with self._checkpointing(again), self._autocast():
             if self.packs:
                 row = pack(data, groups, device)
                 hidden = self._packed(row)
@@ -124,17 +126,25 @@ class TrainingPass:
         """Products of 16-bit inputs with fp32 weights in 16 bits, their gradients accumulated in fp32."""
         return torch.autocast("cuda", self._model.dtype, enabled=self._narrow)
 
+    def layers_again(self, tokens: int, room: int, whole: int, kept: int) -> int:
+        """The fewest layers to compute again so that a row of `tokens` takes at most `room` bytes; all, if that is not
+        enough. whole, kept: bytes a token with no layer computed again, and with all."""
+        count = len(self._layers)
+        over = tokens * whole - room
+        return 0 if over <= 0 else min(count, math.ceil(count * over / max(tokens * (whole - kept), 1)))
+
     @contextlib.contextmanager
-    def _checkpointing(self, on: bool) -> Generator[None]:
-        """Layers keep only their input and are computed again in the backward pass. Only the layers are told that they
-        train, not what is in them, so that no dropout starts."""
-        for layer in self._layers if on else ():
+    def _checkpointing(self, again: int) -> Generator[None]:
+        """The first `again` layers keep only their input and are computed again in the backward pass. Only the layers
+        are told that they train, not what is in them, so that no dropout starts."""
+        chosen = self._layers[:again]
+        for layer in chosen:
             layer.gradient_checkpointing, layer.training = True, True
         try:
             yield
         finally:
             # The backward pass replays the forward of a layer, not this switch.
-            for layer in self._layers if on else ():
+            for layer in chosen:
                 layer.gradient_checkpointing, layer.training = False, False
 
 
