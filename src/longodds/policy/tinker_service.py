@@ -6,7 +6,9 @@ credit. So the service is asked directly first, and again whenever an answer is 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -112,6 +114,9 @@ class TinkerService:
         if self._client is None:
             import tinker
 
+            # The SDK's transport imports this in a thread of its own, where Python 3.11's import locks can break.
+            with contextlib.suppress(ImportError):
+                importlib.import_module("opentelemetry.propagate")
             self._client = tinker.ServiceClient(base_url=self.base_url, api_key=self._key)
         return self._client
 
