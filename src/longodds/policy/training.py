@@ -64,7 +64,7 @@ class TrainingPass:
                 row = pack(data, groups, device)
                 hidden = self._packed(row)
                 if hidden is not None:
-                    self._check_head(row, hidden)
+                    self._check_head(row)
                     found = self._head.logprobs(hidden[0, row.source.to(hidden.device)], row.targets)
                     return PassResult(found, row.order, row.ids.shape[1])
             return self._padded(data, [i for group in groups for i in group], device)
@@ -92,15 +92,17 @@ class TrainingPass:
         targets = torch.tensor([t for i in order for t in data[i].token_ids], device=device)
         return PassResult(self._head.logprobs(torch.cat(pieces), targets), order, sum(len(r) for r in rows))
 
-    def _check_head(self, row: PackedRow, hidden: Tensor) -> None:
+    def _check_head(self, row: PackedRow) -> None:
         """Once: the head against the model's own output for the first prompt."""
         if self._checked:
             return
         first = row.groups[0]
         with torch.no_grad():
             ids = row.ids[:, first.start : first.start + first.prompt]
+            # The same pass twice: a packed row rounds differently in 16 bits, which would look like another layer.
+            last = self._decoder(input_ids=ids, use_cache=False).last_hidden_state[0, -1]
             logits: Tensor = self._model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0]
-            if not self._head.agrees(hidden[0, first.start + first.prompt - 1][None], logits):
+            if not self._head.agrees(last[None], logits):
                 raise InfraError(
                     f"{type(self._model).__name__}: does more behind its last layer than is known here; "
                     "its log-probabilities can't be trained"
