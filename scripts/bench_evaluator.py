@@ -1,12 +1,14 @@
 """Verdicts per minute: this evaluator beside a plain one that starts a Python process per candidate, in one run.
 
-    python -m scripts.bench_evaluator [--tasks 12] [--seconds 600] [--json]
+    python -m scripts.bench_evaluator [--run RUN] [--tasks 12] [--seconds 600] [--json]
 
 The plain one imports torch, compares 5 outputs and times reference and candidate 50 times each, in the candidate's own
-process, pinned to the same core. Both judge the same candidates, 16 a task, in the mix that the embedded model makes
-(docs/LOG.md: 62 % raise, 21 % correct, 15 % wrong, 2 % no Python; four distinct programs in ten), task by task, in
-alternating order. Three ways: plain; longodds with every candidate run; longodds with equal programs run once and the
-cache of verdicts on, empty at first. Starting the evaluator and preparing tasks is part of its time.
+process, pinned to the same core. Both judge the same candidates, task by task, in alternating order. With --run they
+are the samples of that run, all that it has of a task, as a model wrote them. Without, they are 16 a task in the mix
+of an earlier adapter of the embedded model (docs/LOG.md: 62 % raise, 21 % correct, 15 % wrong, 2 % no Python; four
+distinct programs in ten), with a gold program in most tasks. Three ways: plain; longodds with every candidate run; and
+with equal programs run once and the cache of verdicts on, empty at first. Starting the evaluator and preparing tasks
+is part of its time.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from longodds.evaluator import LocalEvaluator, open_evaluator, trivial_programs, unchanged
+from longodds.store import RunDir
 from longodds.tasks import load_suite
 from longodds.types import Task, Verdict
 
+T = TypeVar("T")
 GOLDS = Path(__file__).parents[1] / "tests" / "golds"
 PLAIN = """
 import sys, time, torch
@@ -67,6 +71,20 @@ def candidates(task: Task, number: int) -> list[str]:
     ]
     rest = 16 - len(correct) - len(wrong) - len(broken)
     return [*correct, *wrong, *broken, *(raising[(i * i) % 3] for i in range(rest))]
+
+
+def sampled(run: Path) -> list[tuple[Task, list[str]]]:
+    """The tasks of a run and all programs sampled for each, over its seeds. Raises UserError for what is no run."""
+    with RunDir.open(run) as store:
+        programs: dict[str, list[str]] = {}
+        for sample in store.samples():
+            programs.setdefault(sample.task_id, []).append(sample.program or "")
+        return [(task, programs[name]) for name, task in store.tasks().items() if name in programs]
+
+
+def spread(items: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of the items, evenly spaced."""
+    return items[:: max(1, len(items) // most)][:most]
 
 
 class Way:
@@ -132,12 +150,15 @@ def ours(evaluator: LocalEvaluator, seen: Counter[str], *, once: bool) -> Callab
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", type=int, default=12, help="how many tasks, 16 candidates each")
+    parser.add_argument("--run", type=Path, help="a run whose samples are judged")
+    parser.add_argument("--tasks", type=int, default=12, help="how many tasks")
     parser.add_argument("--seconds", type=float, default=600.0, help="start no further task after so long")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    suite = load_suite("cpu")
-    tasks = suite[:: max(1, len(suite) // asked.tasks)][: asked.tasks]
+    if asked.run:
+        work = spread(sampled(asked.run), asked.tasks)
+    else:
+        work = [(t, candidates(t, i)) for i, t in enumerate(spread(load_suite("cpu"), asked.tasks))]
     begin, seen = time.monotonic(), Counter[str]()
     distinct = 0
     with tempfile.TemporaryDirectory(prefix="longodds-bench-") as folder:
@@ -151,10 +172,9 @@ def main() -> None:
                     "longodds_once": Way(ours(once, seen, once=True)),
                 }
                 ways["longodds"].seconds = ways["longodds_once"].seconds = opened
-                for number, task in enumerate(tasks):
+                for number, (task, programs) in enumerate(work):
                     if number and time.monotonic() - begin > asked.seconds:
                         break
-                    programs = candidates(task, number)
                     distinct += len(set(programs))
                     order = list(ways.values())
                     for way in order if number % 2 == 0 else reversed(order):
