@@ -19,6 +19,7 @@ from pathlib import Path
 
 from longodds.errors import InfraError
 from longodds.evaluator import frames, sandbox
+from longodds.evaluator.cores import CoreLease, lease
 from longodds.evaluator.settings import EvaluatorSettings
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
@@ -162,9 +163,11 @@ class ForkServers:
 
     def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
         hide = hidden_folders(settings)
-        core = settings.core if settings.core is not None or way == "seed" else last_core()
+        self.lease = CoreLease(settings.core, shared=False) if way == "seed" else lease(settings.core)
         count = 1 + _FRESH if way == "sound" else 1
-        self._zygotes = [Zygote(core, settings.memory_limit(), root, hide=hide, way=way) for _ in range(count)]
+        self._zygotes = [
+            Zygote(self.lease.core, settings.memory_limit(), root, hide=hide, way=way) for _ in range(count)
+        ]
         self._zygotes[0].start()  # it loads torch while the layers are tried, and while the oracle loads torch
         self._unpinned: int | None = None
         self._isolation: dict[str, str] | None = None
@@ -233,6 +236,7 @@ class ForkServers:
         self._probing.communicate()
         for zygote in self._zygotes:
             zygote.close()
+        self.lease.close()
 
 
 def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
@@ -240,11 +244,6 @@ def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
     home = Path.home()
     found = [home] if home != Path("/") else []
     return tuple(dict.fromkeys([*found, *(p.resolve() for p in settings.hidden)]))
-
-
-def last_core() -> int | None:
-    """The core that children are pinned to: the last allowed one, since interrupts tend to the first."""
-    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def clean_environment() -> dict[str, str]:

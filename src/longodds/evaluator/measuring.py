@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 
-from longodds.evaluator import stats
+from longodds.evaluator import cores, stats
 from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.outcome import judged
@@ -139,6 +139,8 @@ class Measuring:
         own, outer = (self._interval(parts, clock, family) for clock in ("d", "outer"))
         low, point, supported = own.low, own.median, outer.low
         labels = list(blank.labels) + list(self.calibration.labels)
+        if self.processes.servers.lease.shared:
+            labels.append(cores.SHARED)
         if bound is not None and len(bound):
             supported = bound.low()
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
