@@ -26,7 +26,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from longodds.evaluator import LocalEvaluator, open_evaluator, trivial_programs, unchanged
+from longodds.errors import UserError
+from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs, unchanged
 from longodds.store import RunDir
 from longodds.tasks import load_suite
 from longodds.types import Task, Verdict
@@ -110,10 +111,9 @@ class Way:
         }
 
 
-def plain(folder: Path) -> Callable[[Task, Sequence[str]], list[float]]:
+def plain(folder: Path, core: int) -> Callable[[Task, Sequence[str]], list[float]]:
     script, reference, candidate = (folder / name for name in ("plain.py", "reference.py", "candidate.py"))
     script.write_text(PLAIN)
-    core = max(os.sched_getaffinity(0))
 
     def judge(task: Task, programs: Sequence[str]) -> list[float]:
         reference.write_text(task.reference)
@@ -155,19 +155,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0, help="start no further task after so long")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    if asked.tasks < 1:
+        parser.error("--tasks: at least 1")
     if asked.run:
-        work = spread(sampled(asked.run), asked.tasks)
+        try:
+            work = spread(sampled(asked.run), asked.tasks)
+        except UserError as error:
+            parser.error(f"--run: {error}")
     else:
         work = [(t, candidates(t, i)) for i, t in enumerate(spread(load_suite("cpu"), asked.tasks))]
+    # One core for all three, though the second evaluator's verdicts say that it is shared: only one works at a time.
+    settings = EvaluatorSettings(core=max(os.sched_getaffinity(0)))
     begin, seen = time.monotonic(), Counter[str]()
     distinct = 0
     with tempfile.TemporaryDirectory(prefix="longodds-bench-") as folder:
         start = time.monotonic()
-        with open_evaluator() as every:
+        with open_evaluator(settings) as every:
             opened = time.monotonic() - start
-            with open_evaluator(cache=Path(folder) / "cache") as once:
+            with open_evaluator(settings, cache=Path(folder) / "cache") as once:
                 ways = {
-                    "plain": Way(plain(Path(folder))),
+                    "plain": Way(plain(Path(folder), settings.core)),
                     "longodds": Way(ours(every, seen, once=False)),
                     "longodds_once": Way(ours(once, seen, once=True)),
                 }

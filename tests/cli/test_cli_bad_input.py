@@ -69,6 +69,7 @@ CASES = [
     (["export", "other", "--to", "x.jsonl"], ["other: has no judged samples"]),
     (["inspect", "nowhere"], ["nowhere: no such run directory"]),
     (["calibrate", "--n", "0"], ["--n: must be at least 1"]),
+    (["calibrate", "--workers", "99999"], ["--workers: 99999 evaluators need as many cores"]),
     (["tasks", "validate", "cpu", "--golds", "nowhere"], ["--golds nowhere: no such directory"]),
     (["bset-of-n", "x"], ['"bset-of-n"', '"best-of-n"']),
     ([*RUN, "--temprature", "1"], ["--temprature", "--temperature"]),

@@ -17,6 +17,7 @@ from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, calibrate
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded, slowed
+from longodds.evaluator.cores import lease
 from longodds.evaluator.timing import Pairs, Spent
 from longodds.types import REMEASURED, Status, Task, Verdict, digest_text
 
@@ -216,13 +217,14 @@ def test_a_large_planted_gain_is_called_faster_by_every_clock() -> None:
 @pytest.mark.slow
 def test_the_control_writes_its_document_and_measures_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
-    settings = EvaluatorSettings(max_pairs=16)
-    document = calibrate([TASK], settings, n=2, path=path)
+    with lease() as held:
+        settings = EvaluatorSettings(max_pairs=16, core=held.core)
+        document = calibrate([TASK], settings, n=2, path=path)
     log = path.with_suffix(".log.jsonl")
     rows = log.read_bytes()
     assert calibrate([TASK], settings, n=2, path=path) == document == json.loads(path.read_text())
     assert log.read_bytes() == rows
-    assert document["n"] == 2
+    assert document["n"] == document["shared_core"] == 2
     assert document["between_process_sd"] > 0
     assert {p["slowdown"] for p in document["power"]} == {0.03, 0.05, 0.1, 0.2}
     assert document["naive"]["sequential"]["n"] == document["naive"]["together"]["n"] >= 2

@@ -74,6 +74,10 @@ def _print(d: dict[str, Any]) -> None:
         naive = d["naive"][way]
         if naive["n"]:
             rows.append((label, _naively(naive)))
+    if d["shared_core"]:
+        rows.append(
+            ("on a core of another evaluator's", f"{d['shared_core']} verdicts: calibrate again when it is gone")
+        )
     rows.append(("kept in", d["file"]))
     print_table(make_table(None, ["", ""], rows))
     for line in d.get("not_correct", []):

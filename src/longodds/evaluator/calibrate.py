@@ -25,6 +25,7 @@ from longodds.errors import UserError
 from longodds.evaluator import stats
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded
+from longodds.evaluator.cores import SHARED
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
 from longodds.types import Status, Task, Verdict
@@ -122,8 +123,11 @@ def calibrate(
 
     n: verdicts on unchanged programs that the false-faster rate is counted over; from WHOLE on, FAMILIES tasks get
     FAMILY programs each. workers: evaluators side by side, a core each. The log beside `path` makes it resumable.
-    Raises UserError for a task that can't be judged, InfraError.
+    Raises UserError for a task that can't be judged and for more workers than cores, InfraError.
     """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if workers > available:
+        raise UserError(f"--workers: {workers} evaluators need as many cores, here are {available}")
     bare = replace(settings, calibration=None)
     plan = Plan.of(tasks, n)
     header = {
@@ -194,9 +198,6 @@ def _side_by_side(
     """The verdicts of the plan, by `workers` evaluators on a core each; tasks are shared out. Raises
     UserError, InfraError."""
     count = max(1, min(workers, len(plan.families)))
-    cores = sorted(os.sched_getaffinity(0))[::-1] if hasattr(os, "sched_getaffinity") else []
-    if count > 1 and count > len(cores):
-        raise UserError(f"workers: {count} evaluators need as many cores, here are {len(cores)}")
     stop = threading.Event()
 
     def work(number: int) -> None:
@@ -206,11 +207,11 @@ def _side_by_side(
             if number == 0:
                 progress(phase, done, total)
 
-        core = settings.core if count == 1 else cores[number]
+        core = settings.core if count == 1 else None  # each leases another
         try:
             with LocalEvaluator(replace(settings, core=core)) as evaluator:
                 _Control(evaluator, plan.share(number, count), log, tell).run(reference_us)
-        except BaseException:
+        except BaseException:  # raised again: whatever ends one, Ctrl-C too, ends the others
             stop.set()
             raise
 
@@ -222,7 +223,7 @@ def _side_by_side(
         try:
             for future in futures:
                 future.result()
-        except BaseException:
+        except BaseException:  # raised again: Ctrl-C comes to this thread alone
             stop.set()
             raise
 
@@ -316,6 +317,7 @@ def summarise(control: _Control, n: int) -> dict[str, Any]:
         "false_faster_rate": false / len(counted),
         "ci": [float(interval.low), float(interval.high)],
         **_errors([v.speedup for v in counted if v.speedup is not None]),
+        "shared_core": sum(SHARED in v.labels for v in everything),
         "not_correct": [f"{v.task_id}: {v.status}: {v.message}" for v in everything if v.status is not Status.CORRECT],
         "seconds_per_verdict": float(np.median([v.seconds for v in everything])),
         "any_of_k": {

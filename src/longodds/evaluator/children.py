@@ -43,7 +43,7 @@ def spawn(zygote: Zygote, program: str, config: dict[str, Any], state: torch.Ten
             frozen.block.copy_(state)
         config = config | {"inputs_bytes": inputs_bytes, "state_bytes": state.numel()}
         forked = zygote.fork(program, config, inputs.fd, frozen.fd)
-    except BaseException:
+    except BaseException:  # raised again: the block has no owner yet
         inputs.close()
         raise
     finally:

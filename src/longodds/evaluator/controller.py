@@ -72,7 +72,7 @@ class LocalEvaluator:
         try:
             self._write({"settings": self.settings.to_json(), "root": str(self._root)})
             ready = self._read(_START_S)
-        except BaseException:
+        except BaseException:  # raised again: a process that was started must not be left, by Ctrl-C either
             self._stop()
             raise
         self.digest, self.isolation = ready["ready"], ready["isolation"]

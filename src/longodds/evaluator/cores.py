@@ -1,6 +1,6 @@
 """The lease of a CPU core: evaluators on one machine time on different cores, or their verdicts say that they do not.
 
-Two that were pinned to the same core measured errors of 7 % where each alone measures 2 % (docs/LOG.md).
+Two that time on the same core make each other wait, and what they measure scatters more.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def calibrate_machine(
 
     n: verdicts on unchanged programs, spread over the tasks. workers: evaluators side by side, a core each. progress:
     phase, done, total. Later verdicts use a calibration only once it is finished. Raises UserError for an unknown
-    suite, a device that is not here, n or workers below 1.
+    suite, a device that is not here, n or workers below 1, more workers than cores.
     """
     from longodds.evaluator.calibrate import calibrate, write_document
 
@@ -55,7 +55,7 @@ def calibrate_machine(
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"{final.parent}: cannot be made: {e.strerror}; set LONGODDS_CACHE") from None
-    document = calibrate(tasks, settings, n=n, path=work, progress=progress or _silent)
+    document = calibrate(tasks, settings, n=n, path=work, workers=workers, progress=progress or _silent)
     document["file"] = str(final)
     write_document(final, document)
     return document
