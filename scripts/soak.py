@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for importing, and again for running")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    if asked.out is not None and (asked.out.is_dir() or not asked.out.parent.is_dir()):
+        parser.error(f"--out {asked.out}: not a file in a folder that exists")
     sys.path.insert(0, str(ROOT / "tests" / "evaluator"))
     print(json.dumps(soak(asked)))
 
