@@ -30,6 +30,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from longodds.errors import UserError
 from longodds.learning import Datum
 from longodds.policy.cascade import ATTENTION_NAME, register_cascade_attention
 from longodds.policy.hf import HFPolicy
@@ -327,7 +328,10 @@ def main() -> None:
         if getattr(args, name) is None:
             setattr(args, name, gpu if big else cpu)
     transformers.utils.logging.set_verbosity_error()
-    loaded, adapter = open_model(args)
+    try:
+        loaded, adapter = open_model(args)
+    except UserError as error:
+        parser.error(str(error))
     result: dict[str, Any] = {
         "model": args.random_config or args.policy,
         "parameters": loaded.parameters,

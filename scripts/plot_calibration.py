@@ -7,8 +7,8 @@ CALIBRATION.json is the document that `longodds calibrate` keeps (its key `file`
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,4 +51,13 @@ def main(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="what `longodds calibrate` wrote")
+    parser.add_argument("target", type=Path, help="the SVG file to write")
+    asked = parser.parse_args()
+    try:
+        main(asked.source, asked.target)
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}")
+    except (json.JSONDecodeError, KeyError) as error:
+        parser.error(f"{asked.source}: no document of a whole `longodds calibrate` ({error})")

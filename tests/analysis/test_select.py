@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 import pytest
+from allowed_time import allowed_seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_samples import allowed_seconds, sample, study
+from synthetic_samples import sample, study
 
 from longodds.analysis import headline, select_runs
 from longodds.analysis.likelihood import monotone, partial_spearman, spearman

@@ -10,10 +10,11 @@ import subprocess
 import sys
 
 import pytest
+from allowed_time import allowed_seconds
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from synthetic_samples import allowed_seconds, make_task, sample, study
+from synthetic_samples import make_task, sample, study
 
 from longodds.analysis import select_runs
 from longodds.errors import UserError
