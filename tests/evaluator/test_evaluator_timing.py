@@ -18,7 +18,8 @@ from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded, slowed
 from longodds.evaluator.cores import lease
-from longodds.evaluator.timing import Pairs, Spent
+from longodds.evaluator.sides import Spent
+from longodds.evaluator.timing import Pairs
 from longodds.types import REMEASURED, Status, Task, Verdict, digest_text
 
 REFERENCE = """
@@ -163,7 +164,7 @@ def test_rewording_changes_every_digest_and_nothing_else() -> None:
     texts = [reworded(TASK, i) for i in range(40)]
     assert len({digest_text(t) for t in texts}) == 40
     assert len({ast.dump(ast.parse(t)) for t in texts}) == 40
-    assert slowed(TASK, 5).digest != TASK.digest
+    assert slowed(TASK, 0.05).digest != TASK.digest
 
 
 def test_a_log_goes_on_after_a_torn_row_and_starts_anew_under_another_header(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_a_large_planted_gain_is_called_faster_by_every_clock() -> None:
         for i in range(3):
             plain = opened.evaluate(TASK, reworded(TASK, i))
             assert plain.reference_us is not None
-            verdicts.append(opened.evaluate_slowed(TASK, reworded(TASK, i), 2 * plain.reference_us))
+            verdicts.append(opened.evaluate_slowed(TASK, reworded(TASK, i), 2.0))
             assert verdicts[-1].ci_low is not None, verdicts[-1]
             assert verdicts[-1].clock_bound is not None
             if verdicts[-1].ci_low > 1 and verdicts[-1].clock_bound > 1:

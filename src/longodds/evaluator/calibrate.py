@@ -26,6 +26,7 @@ from longodds.evaluator import stats
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded
 from longodds.evaluator.cores import SHARED
+from longodds.evaluator.forks import FRESH
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
 from longodds.types import Status, Task, Verdict
@@ -134,19 +135,19 @@ def calibrate(
         "device": device_name(),
         "n": n,
         "tasks": [t.digest for t in tasks],
-        "version": 2,
+        "version": 3,
         "settings": repr(bare),
     }
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
-        groups, reference_us = _process_pairs(evaluator, plan, log, progress)
+        groups = _process_pairs(evaluator, plan, log, progress)
     document: dict[str, Any] = {"device": device_name(), "between_process_sd": stats.between_process_sd(groups)}
     log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
     document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
     write_document(path, document)
-    _side_by_side(replace(settings, calibration=path), workers, plan, log, reference_us, progress)
+    _side_by_side(replace(settings, calibration=path), workers, plan, log, progress)
     control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
-    control.run(reference_us)
+    control.run()
     document |= summarise(control, n)
     write_document(path, document)
     return document
@@ -159,10 +160,8 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _process_pairs(
-    evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress
-) -> tuple[list[list[float]], dict[str, float]]:
-    """Log ratios of process pairs, (group, pair), and the reference's microseconds per call of each family's task.
+def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress) -> list[list[float]]:
+    """Log ratios of process pairs: (group, pair).
 
     A round starts both fork servers anew, since forks of one server are not fresh processes, and uses each for several
     tasks. Task by task beforehand and afterwards: every family's task is in some round.
@@ -171,9 +170,8 @@ def _process_pairs(
     for r in range(max(plan.rounds, -(-len(plan.families) // _ROUND_TASKS))):
         for i in range(min(_ROUND_TASKS, len(plan.families))):
             task = plan.families[(r * _ROUND_TASKS + i) % len(plan.families)]
-            plans += [(r, process, task) for process in range(1, stats.PROCESS_PAIRS + 1)]
+            plans += [(r, process, task) for process in range(1, 1 + FRESH)]
     groups: list[list[float]] = []
-    reference_us: dict[str, float] = {}
     for i, (r, process, task) in enumerate(plans):
         progress("process pairs", i, len(plans))
         new = i == 0 or plans[i - 1][0] != r
@@ -183,8 +181,7 @@ def _process_pairs(
 
         row = log.get(f"pair {r} {process} {task.id}", measure)
         groups.append(row["d"])
-        reference_us[task.id] = float(row["reference_us"])
-    return groups, reference_us
+    return groups
 
 
 def _side_by_side(
@@ -192,7 +189,6 @@ def _side_by_side(
     workers: int,
     plan: Plan,
     log: Log,
-    reference_us: dict[str, float],
     progress: Progress,
 ) -> None:
     """The verdicts of the plan, by `workers` evaluators on a core each; tasks are shared out. Raises
@@ -210,7 +206,7 @@ def _side_by_side(
         core = settings.core if count == 1 else None  # each leases another
         try:
             with LocalEvaluator(replace(settings, core=core)) as evaluator:
-                _Control(evaluator, plan.share(number, count), log, tell).run(reference_us)
+                _Control(evaluator, plan.share(number, count), log, tell).run()
         except BaseException:  # raised again: whatever ends one, Ctrl-C too, ends the others
             stop.set()
             raise
@@ -239,9 +235,9 @@ class _Control:
         self.naive: dict[str, list[float]] = {"sequential": [], "together": []}
         self.gains: dict[float, list[Verdict]] = {s: [] for s in SLOWDOWNS}
 
-    def run(self, reference_us: dict[str, float]) -> None:
+    def run(self) -> None:
         self.unchanged()
-        self.power(reference_us)
+        self.power()
 
     @property
     def evaluator(self) -> LocalEvaluator:
@@ -282,18 +278,17 @@ class _Control:
                 f"again {task.id} {best}", lambda: self.evaluator.remeasure(task, program, among=len(verdicts))
             )
 
-    def power(self, reference_us: dict[str, float]) -> None:
+    def power(self) -> None:
         """Verdicts on unchanged programs against references that were slowed down."""
         plan = [(t, s, r) for t in self.plan.families for s in SLOWDOWNS for r in range(self.plan.repeats)]
         random.Random(0).shuffle(plan)
         plan.sort(key=lambda x: x[0].id)  # stable: task by task, slowdowns in random order
         for i, (task, slowdown, repeat) in enumerate(plan):
             self.progress("planted slowdowns", i, len(plan))
-            microseconds = slowdown * reference_us[task.id]
             self.gains[slowdown].append(
                 self._verdict(
                     f"slowed {task.id} {slowdown} {repeat}",
-                    lambda t=task, us=microseconds: self.evaluator.evaluate_slowed(t, unchanged(t), us),
+                    lambda t=task, s=slowdown: self.evaluator.evaluate_slowed(t, unchanged(t), s),
                 )
             )
 

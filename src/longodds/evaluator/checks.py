@@ -12,7 +12,7 @@ from longodds.evaluator.frames import Frame
 from longodds.evaluator.problem import Draw, Problem
 
 if TYPE_CHECKING:
-    from longodds.evaluator.timing import Side
+    from longodds.evaluator.sides import Side
 
 
 class Wrong(Exception):
@@ -43,9 +43,10 @@ def check_left(
     left: Sequence[torch.Tensor],
     tolerances: Sequence[compare.Tolerance],
     context: str,
+    slot: int = 0,
 ) -> None:
-    """The input is left as the reference leaves it: untouched, or changed to `left`. Raises Wrong."""
-    block = side.slot()
+    """The input in a slot is left as the reference leaves it: untouched, or changed to `left`. Raises Wrong."""
+    block = side.slot(slot)
     if not contents.numel():
         return
     if not problem.mutates:
@@ -65,13 +66,19 @@ def check_left(
 
 
 def check_memory(
-    problem: Problem, side: Side, contents: torch.Tensor, outputs: list[torch.Tensor], frame: Frame, context: str
+    problem: Problem,
+    side: Side,
+    contents: torch.Tensor,
+    outputs: list[torch.Tensor],
+    frame: Frame,
+    context: str,
+    slot: int = 0,
 ) -> None:
     """The output does not live in the input's memory, unless the reference's does. Raises Wrong."""
     if problem.aliases or not contents.numel():
         return
     before = [t.clone() for t in outputs]
-    side.slot().fill_(0xA5)
+    side.slot(slot).fill_(0xA5)
     if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
         raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
 

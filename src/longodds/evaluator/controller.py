@@ -209,9 +209,9 @@ class LocalEvaluator:
         been timed in, its interval at 1 % divided by `among`. Raises UserError for an unusable task."""
         return self._judged(task, {"do": "remeasure", "task": _task(task), "program": program, "among": among})
 
-    def evaluate_slowed(self, task: Task, program: str, microseconds: float) -> Verdict:
+    def evaluate_slowed(self, task: Task, program: str, share: float) -> Verdict:
         """As `evaluate`, against a reference that takes `microseconds` longer per call: a planted gain."""
-        request = {"do": "judge", "task": _task(task), "program": program, "timed": True, "slowed_us": microseconds}
+        request = {"do": "judge", "task": _task(task), "program": program, "timed": True, "slowed_by": share}
         return self._judged(task, request)
 
     def process_pair(

@@ -21,12 +21,13 @@ def reworded(task: Task, number: int) -> str:
     return f"VARIANT = {number}\n{body}\n\nclass ModelNew(Model):\n    pass\n"
 
 
-def slowed(task: Task, microseconds: float) -> Task:
-    """The task with a reference that spins `microseconds` longer per call."""
+def slowed(task: Task, share: float) -> Task:
+    """The task with a reference that spins after each call for `share` of what the call took."""
     source = (
         f"{task.reference}\n\nimport time as _time\n\n_Quick = Model\n\n\nclass Model(_Quick):\n"
-        "    def forward(self, *inputs):\n        out = super().forward(*inputs)\n"
-        f"        end = _time.perf_counter_ns() + {int(microseconds * 1000)}\n"
+        "    def forward(self, *inputs):\n        start = _time.perf_counter_ns()\n"
+        "        out = super().forward(*inputs)\n        now = _time.perf_counter_ns()\n"
+        f"        end = now + {share!r} * (now - start)\n"
         "        while _time.perf_counter_ns() < end:\n            pass\n        return out\n"
     )
     return replace(task, reference=source, digest=digest_text(source))

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from longodds.evaluator.settings import EvaluatorSettings
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
 _FORKS = 200
-_FRESH = 2  # fork servers beside the screening's: each is one fresh process pair of a confirmation
+_FORKS_FRESH = 32  # of a server for fresh processes: what its forks share is small, and loading torch takes seconds
+FRESH = 2  # fork servers beside the screening's, for fresh processes
 
 
 @dataclass
@@ -164,7 +165,7 @@ class ForkServers:
     def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
         hide = hidden_folders(settings)
         self.lease = CoreLease(settings.core, shared=False) if way == "seed" else lease(settings.core)
-        count = 1 + _FRESH if way == "sound" else 1
+        count = 1 + FRESH if way == "sound" else 1
         self._zygotes = [
             Zygote(self.lease.core, settings.memory_limit(), root, hide=hide, way=way) for _ in range(count)
         ]
@@ -206,15 +207,19 @@ class ForkServers:
 
     def warm(self) -> None:
         """Start those that are not running; returns at once."""
-        for number in range(1 + _FRESH):
+        for number in range(1 + FRESH):
             self.get(number).start()
 
-    def renew(self, numbers: Iterable[int]) -> None:
-        """Replace these, where they have forked, by new ones: all start at once."""
-        for number in numbers:
-            if self._zygotes[number].forks:
+    def renew(self, after: int = 1) -> None:
+        """Replace those for fresh processes that have forked `after` times by new ones: all start at once."""
+        for number in range(1, 1 + FRESH):
+            if self._zygotes[number].forks >= after:
                 self._zygotes[number].close()
                 self._zygotes[number].start()
+
+    def refresh(self) -> None:
+        """Replace those for fresh processes that have served for a while; they load torch meanwhile."""
+        self.renew(after=_FORKS_FRESH)
 
     def unpinned(self) -> int:
         """Number of one whose children run on any core: for timing as others do it."""
@@ -247,10 +252,16 @@ def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
 
 
 def clean_environment() -> dict[str, str]:
-    """What children inherit: no secrets, one thread."""
+    """What children inherit: no secrets, one thread, an allocator that keeps what it has.
+
+    By default the C library returns memory to the kernel and takes it back as it happens to lie, in some processes at
+    each call and in others never: page faults that differ between two processes of one program.
+    """
     kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME") if k in os.environ}
     threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return kept | threads
+    # Bytes; 32 MiB is the most that may come from the heap.
+    memory = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 40, "MALLOC_TOP_PAD_": 64 << 20}
+    return kept | threads | {name: str(size) for name, size in memory.items()}
 
 
 def remove_tree(folder: Path) -> None:

@@ -9,17 +9,21 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 
-from longodds.evaluator import cores, stats
+import numpy as np
+
+from longodds.evaluator import cores, forks, stats
 from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.outcome import judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import Meter, Pairs, Side
+from longodds.evaluator.sides import Side
+from longodds.evaluator.timing import Meter, Pairs
 from longodds.types import REMEASURED, Verdict
 
-_BATCHES = 4  # batch pairs behind a bound, twice as many where these do not settle it
+_BATCHES = (4, 8, 16)  # batch pairs behind a bound: more where these do not settle it
+_SINGLES = 4  # pairs of single calls of each process pair behind it
 
 
 class Measuring:
@@ -29,21 +33,29 @@ class Measuring:
         self.settings, self.processes, self.rng = settings, processes, rng
         self.calibration = Calibration.load(settings.calibration, settings.device)
 
-    def screen(self, problem: Problem, reference: Side, candidate: Side) -> tuple[Pairs, bool]:
-        """Time one process pair; (pairs, whether it looks faster). Stops when the answer is clear."""
+    def screen(self, problem: Problem, program: str, reference: Side, candidate: Side) -> tuple[list[Pairs], bool]:
+        """Time two process pairs, the one given and one more; (their pairs, whether it looks faster).
+
+        Stops when the answer is clear. Raises Judged, InfraError and what a child raises.
+        """
         most = self.settings.max_pairs
-        meter = self._meter(problem, reference, candidate)
-        meter.warm()
-        for look in stats.LOOKS:
-            if look > max(most, self.settings.min_pairs):
-                break
-            meter.run(look - len(meter.pairs))
-            if meter.hopeless():
-                break
-            looks = stats.screened(meter.pairs.d, look, most, self.calibration.spread)
-            if looks is not None or time.monotonic() > meter.deadline:
-                return meter.pairs, looks is True
-        return meter.pairs, False
+        first = self._meter(problem, reference, candidate)
+        first.warm()
+        first.run(stats.LOOKS[0] // stats.SCREENING_PAIRS)
+        if first.hopeless() or time.monotonic() > first.deadline:
+            return [first.pairs], False
+        with self._process_pair(problem, program, 0) as second:
+            parts = [first.pairs, second.pairs]
+            for look in [n for n in stats.LOOKS if n <= max(most, self.settings.min_pairs)]:
+                for meter in (first, second):
+                    meter.run(look // stats.SCREENING_PAIRS - len(meter.pairs))
+                if not all(parts):
+                    return [first.pairs], False
+                pooled = [*first.pairs.d, *second.pairs.d]
+                looks = stats.screened(pooled, look, most, self.calibration.spread)
+                if looks is not None or second.hopeless() or time.monotonic() > first.deadline:
+                    return parts, looks is True
+            return parts, False
 
     def _meter(self, problem: Problem, reference: Side, candidate: Side) -> Meter:
         deadline = time.monotonic() + self.settings.max_timing_s
@@ -63,7 +75,7 @@ class Measuring:
             yield meter
 
     def confirm(
-        self, problem: Problem, program: str, blank: Verdict, screened: Pairs | None = None, family: int = 1
+        self, problem: Problem, program: str, blank: Verdict, screened: list[Pairs] | None = None, family: int = 1
     ) -> Verdict:
         """`faster` needs fresh process pairs: other fork servers, reference and candidate both new; only these count.
 
@@ -72,21 +84,25 @@ class Measuring:
         bound = Bound()
         with contextlib.ExitStack() as stack:
             meters = [
-                stack.enter_context(self._process_pair(problem, program, number))
-                for number in range(1, stats.PROCESS_PAIRS + 1)
+                stack.enter_context(self._process_pair(problem, program, 1 + number % forks.FRESH))
+                for number in range(stats.PROCESS_PAIRS)
             ]
             for meter in meters:  # starting processes takes its own time
                 meter.deadline = time.monotonic() + self.settings.max_timing_s
             fresh = [m.pairs for m in meters]
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
-                    meter.run(look - len(meter.pairs))
-                if not all(fresh) or self._faster(fresh, family) or self._over(fresh, family, meters):
+                    meter.run(look // stats.PROCESS_PAIRS - len(meter.pairs))
+                if not all(fresh):
                     break
-            if all(fresh) and self._faster(fresh, family):
-                self._bound(bound, meters)
+                if self._faster(fresh, family):
+                    self._bound(bound, meters)
+                    if max(bound.low(), self._interval(fresh, "outer", family).low) > 0:
+                        break
+                if self._over(fresh, family, meters):
+                    break
         if not all(fresh):  # too slow for the time there is
-            return self.report(blank, [screened] if screened else [])
+            return self.report(blank, screened or [])
         return self.report(blank, fresh, bound=bound, family=family)
 
     def _over(self, fresh: list[Pairs], family: int, meters: list[Meter]) -> bool:
@@ -95,11 +111,12 @@ class Measuring:
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter]) -> None:
-        """Four batch pairs, four more where they don't settle it."""
-        for meter in meters:
+        """Pairs of single calls, then as many batch pairs as settle it."""
+        for meter in meters if not bound else ():
+            bound.alone += meter.pairs.d if meter.pairs.calls == 1 else meter.singles(_SINGLES)
             prepare(meter)
-        for most in (_BATCHES, 2 * _BATCHES):
-            while len(bound) < most and (len(bound) < _BATCHES or time.monotonic() < meters[0].deadline):
+        for most in _BATCHES:
+            while len(bound) < most and (len(bound) < _BATCHES[0] or time.monotonic() < meters[0].deadline):
                 bound.add(meters[len(bound) % len(meters)])
             if bound.low() > 0 or bound.middle() < 0:
                 break
@@ -126,7 +143,7 @@ class Measuring:
 
         Its interval is the one at that level. Raises Judged, InfraError.
         """
-        self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
+        self.processes.servers.renew()
         verdict = self.confirm(problem, program, blank, family=max(among, 1))
         lows = () if verdict.ci_low is None else ((max(among, 1), verdict.ci_low),)
         return replace(verdict, labels=(*verdict.labels, REMEASURED), family_low=lows)
@@ -142,9 +159,11 @@ class Measuring:
         if self.processes.servers.lease.shared:
             labels.append(cores.SHARED)
         if bound is not None and len(bound):
-            supported = bound.low()
+            supported = max(supported, bound.low())
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
-            most = max(bound.most(), min(outer.median, max(bound.wall))) + stats.SLACK
+            most = max(bound.most(), min(outer.median, max(bound.wall)))
+            # Nor than single calls show: a program can't work ahead in those.
+            most = min(most, float(np.median(bound.alone))) + stats.SLACK
             point, low = min(point, most), min(low, most)
         granted = low > 0 and supported > 0 and bound is not None and self._faster(parts, family)
         if low > 0 and not granted:

@@ -16,7 +16,7 @@ from longodds.evaluator.outcome import judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.ring import slots
-from longodds.evaluator.timing import Side
+from longodds.evaluator.sides import Side
 
 WARM_UP, TRIALS = 3, 50
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from longodds.errors import InfraError
-from longodds.evaluator import sandbox, stats
+from longodds.evaluator import sandbox
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
 from longodds.evaluator.forks import ForkServers
@@ -25,7 +25,8 @@ from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import Pairs, Refused, Side
+from longodds.evaluator.sides import Refused, Side
+from longodds.evaluator.timing import Pairs
 from longodds.types import Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
@@ -63,16 +64,16 @@ class Oracle:
             self.problems[task.digest] = problem
         return self.problems[task.digest]
 
-    def judge(self, task: Task, program: str, *, timed: bool, slowed_us: float = 0.0) -> Verdict:
+    def judge(self, task: Task, program: str, *, timed: bool, slowed_by: float = 0.0) -> Verdict:
         """Verdict of one program. Raises UserError (the task) or InfraError (ours).
 
-        slowed_us: microseconds by which the reference is slowed down when it is timed: a planted gain.
+        slowed_by: share by which the reference is slowed down when it is timed: a planted gain.
         """
         if timed:
             self.processes.servers.warm()
         problem = self.problem(task)
-        if slowed_us:
-            problem = replace(problem, task=slowed(task, slowed_us))
+        if slowed_by:
+            problem = replace(problem, task=slowed(task, slowed_by))
         return self._verdict(problem, lambda blank: self._judge(problem, program, blank, timed=timed))
 
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
@@ -106,21 +107,20 @@ class Oracle:
                 for draw in problem.draws:
                     reference.write(draw.inputs)
                     reference.call(self.settings.run_timeout_s)
-                pairs, looks = self.measuring.screen(problem, reference, side)
+                pairs, looks = self.measuring.screen(problem, program, reference, side)
         if not looks:
-            return self.measuring.report(blank, [pairs])
+            return self.measuring.report(blank, pairs)
         try:
             return self.measuring.confirm(problem, program, blank, pairs)
         finally:
-            # The next confirmation needs new ones: they load torch while the next programs are checked.
-            self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
+            self.processes.servers.refresh()
 
     def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
         """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork
         server are started anew before. Raises UserError, InfraError, and Judged."""
         problem = self.problem(task)
         if renew:
-            self.processes.servers.renew(range(1, stats.PROCESS_PAIRS + 1))
+            self.processes.servers.renew()
         return self.measuring.pairs(problem, program, number, count)
 
     def close(self) -> None:

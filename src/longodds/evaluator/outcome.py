@@ -8,7 +8,7 @@ from collections.abc import Generator
 from longodds.evaluator.checks import Wrong
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words
 from longodds.evaluator.frames import Fault, Frame
-from longodds.evaluator.timing import Cheat, Refused
+from longodds.evaluator.sides import Cheat, Refused
 from longodds.types import Status
 
 _FAULTS = {

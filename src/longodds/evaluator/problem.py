@@ -17,7 +17,18 @@ from longodds.evaluator import battery, laws, tree
 from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
 from longodds.evaluator.variation import constant_leaves, vary_leaves
 from longodds.evaluator.weights import State, make_state, turn_signs
-from longodds.evaluator.yardstick import NARROW, Answer, Yardstick, ask, fresh, measure, sanitizes, sensitivity, widest
+from longodds.evaluator.yardstick import (
+    NARROW,
+    Answer,
+    Yardstick,
+    ask,
+    available_bytes,
+    fresh,
+    measure,
+    sanitizes,
+    sensitivity,
+    widest,
+)
 from longodds.types import Task, digest_text
 
 _TIGHTEST = 3 / 32  # three of the reference's own errors
@@ -25,7 +36,7 @@ _SHOWN = {"base": 2, "rare": 3}  # draws of a law in the correctness phase, one 
 _HIDDEN = 1
 _RARE_EVERY = 5
 _YARDSTICK_S, _PREPARE_S = 2.0, 20.0  # of CPU time: for one evaluation, for all laws
-_BANK_BYTES = 256 << 20
+_BANK_BYTES, _BANK_SHARE = 1 << 30, 1 / 16  # at most, and of the memory that can be had
 _STEADY, _STEADY_FLOOR = 30.0, 1e-4
 _CORRELATED = 8.0
 _ILL_CONDITIONED = (0.05, 0.25)  # tolerance over the output's scale, and that in half precision
@@ -71,6 +82,7 @@ class Problem:
     _module: types.ModuleType | None = None
     _varied: list[int] = field(default_factory=list)
     _bank: list[torch.Tensor] = field(default_factory=list)
+    _bank_bytes: int = 0
 
     # --- building -------------------------------------------------------------------------------
 
@@ -89,6 +101,7 @@ class Problem:
             handles_nan = sanitizes(model, first)
         self._yardsticks(model, first, handles_nan=handles_nan)
         self._battery()
+        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * available_bytes()))
         self.prepare_s = time.monotonic() - start
         return self
 
@@ -316,7 +329,7 @@ class Problem:
         inputs = self._draw(law, number + 1, self._seed("timed", number))
         block = torch.zeros(self.input_bytes, dtype=torch.uint8)
         tree.write(inputs, self.input_leaves, block)
-        if number == len(self._bank) and (number + 1) * self.input_bytes <= _BANK_BYTES:
+        if number == len(self._bank) and (number + 1) * self.input_bytes <= self._bank_bytes:
             self._bank.append(block)
         return block, law
 

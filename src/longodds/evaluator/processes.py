@@ -14,7 +14,7 @@ from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.timing import Refused, Side
+from longodds.evaluator.sides import Refused, Side
 
 
 class Processes:

@@ -141,7 +141,10 @@ def replaced(floats: Change, integers: Change, seed: int, namespace: dict[str, A
 
     floats, integers: what happens to draws of either kind (counts and coin flips are integers, whatever their type).
     """
-    torch.manual_seed(seed)
+    # Not torch.manual_seed, which notes each seed, with the stack, for devices that are never used.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
     changes = _replacements(floats, integers, seed)

@@ -95,8 +95,8 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
     task = Task(**request["task"])
     match request["do"]:
         case "judge":
-            slowed_us = request.get("slowed_us", 0.0)
-            verdict = oracle.judge(task, request["program"], timed=request["timed"], slowed_us=slowed_us)
+            slowed_by = request.get("slowed_by", 0.0)
+            verdict = oracle.judge(task, request["program"], timed=request["timed"], slowed_by=slowed_by)
             return {"verdict": verdict.to_json()}
         case "remeasure":
             return {"verdict": oracle.remeasure(task, request["program"], among=request["among"]).to_json()}
@@ -104,7 +104,7 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
             with _must_run(task):
                 number, count, renew = request["process"], request["count"], request["renew"]
                 pairs = oracle.process_pair(task, request["program"], number, count, renew=renew)
-            return {"pairs": {"d": pairs.d, "reference_us": pairs.call_us(True)}}
+            return {"pairs": {"d": pairs.d}}
         case "naive":
             with _must_run(task):
                 return {"speedups": oracle.naive.speedups(oracle.problem(task), request["programs"])}

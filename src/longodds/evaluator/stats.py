@@ -18,13 +18,15 @@ import numpy as np
 from scipy.stats import norm
 
 LEVEL = 0.01  # two-sided error of the whole procedure
-PROCESS_PAIRS = 2  # fresh process pairs that a `faster` verdict rests on
+SCREENING_PAIRS = 2  # process pairs that a program is screened in
+PROCESS_PAIRS = 4  # fresh process pairs that a `faster` verdict rests on; divides the looks from the second on
 LOOKS = (8, 16, 32, 64)
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.01, "cuda": 0.003}
-SAME = math.log(1.02)  # a gain that is not worth looking for
-PRECISE = math.log(1.03)  # half-width at which a program may be called the same
+SAME = math.log(1.03)  # a gain that is not worth looking for
+PRECISE = 0.0175  # standard error of the log speedup at which a program may be called the same
+_MAD = 1.4826  # standard deviation over median absolute deviation, of a normal distribution
 SLACK = math.log(1.05)  # by which a claim may exceed what the outer clocks support
 FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound valid for the best of so many
 
@@ -79,8 +81,13 @@ def futile(d: Sequence[float]) -> bool:
 
     Stopping for futility can't call anything faster, so it costs no part of the level.
     """
-    at = median_interval(d, 0.10)
-    return at.high < SAME and at.high - at.low < 2 * PRECISE
+    return median_interval(d, 0.10).high < SAME and median_error(d) < PRECISE
+
+
+def median_error(d: Sequence[float]) -> float:
+    """Standard error of the median, from the median absolute deviation: sqrt(pi/2) s / sqrt(n) for normal noise."""
+    x = np.asarray(d, dtype=float)
+    return math.sqrt(math.pi / 2 / len(x)) * _MAD * float(np.median(np.abs(x - np.median(x))))
 
 
 def widening(spread: float, processes: int, total: float = LEVEL) -> float:
@@ -89,14 +96,17 @@ def widening(spread: float, processes: int, total: float = LEVEL) -> float:
 
 
 def screened(d: Sequence[float], look: int, most: int, spread: float) -> bool | None:
-    """After `look` pairs of one process pair: True if it looks faster, False if more pairs would not help, else None.
+    """After `look` pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
+    help, else None.
 
     most: the last look of the schedule. spread: sd of the log speedup between process pairs.
     """
     at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
     if at.low > 0:
         return True
-    return False if at.high + widening(spread, 1) < 0 or futile(d) else None
+    if at.high + widening(spread, SCREENING_PAIRS) < 0:
+        return False
+    return False if look > LOOKS[0] and futile(d) else None  # so few can agree by luck
 
 
 def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:
@@ -106,7 +116,7 @@ def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: in
     """
     total = LEVEL / family
     pooled = [x for part in parts for x in part]
-    return median_interval(pooled, look_level(len(parts[0]), most, total)).widened(widening(spread, len(parts), total))
+    return median_interval(pooled, look_level(len(pooled), most, total)).widened(widening(spread, len(parts), total))
 
 
 def confirmed(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> bool:
@@ -123,13 +133,6 @@ def between_process_sd(groups: Sequence[Sequence[float]]) -> float:
     spread could not have been seen, and an estimate of zero is luck.
     """
     medians = np.array([np.median(g) for g in groups])
-    inside = float(
-        np.mean(
-            [
-                math.pi / 2 * (1.4826 * np.median(np.abs(g - np.median(g)))) ** 2 / len(g)
-                for g in map(np.asarray, groups)
-            ]
-        )
-    )
+    inside = float(np.mean([median_error(g) ** 2 for g in groups]))
     unseen = inside * math.sqrt(2 / len(groups))
     return math.sqrt(max(float(np.mean(medians**2)) - inside, unseen))

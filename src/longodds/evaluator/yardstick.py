@@ -108,10 +108,10 @@ class Yardstick:
 def _fits(model: torch.nn.Module, inputs: list[Any]) -> bool:
     tensors = [*model.parameters(), *model.buffers(), *(t for t in tree.values(inputs) if isinstance(t, torch.Tensor))]
     size = 8 * sum(t.numel() for t in tensors)
-    return 4 * size < _available_bytes()
+    return 4 * size < available_bytes()
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
     """Memory that can be had without swapping; plenty where the system does not say."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():

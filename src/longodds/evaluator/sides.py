@@ -1,0 +1,152 @@
+"""The two sides of a measurement: a child that is called, by every clock that there is, and its answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from longodds.errors import InfraError
+from longodds.evaluator import tree
+from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
+from longodds.evaluator.frames import Frame, Kind
+from longodds.evaluator.problem import Problem
+from longodds.evaluator.ring import stride
+
+
+class Refused(Exception):
+    """The program failed in a call: carries its ERROR frame."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame.text)
+        self.frame = frame
+
+
+class Cheat(Exception):
+    """The clocks disagree beyond what honest work can explain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What some calls took, by every clock (ns).
+
+    own: the child's timer, which the program could forge. cpu: its process's CPU time, read from outside, which waiting
+    for a busy core does not lengthen. wall: the oracle's clock, from asking until the child stands still again. wait:
+    how long the child waited for its core, as the kernel counts.
+    """
+
+    own: float = 0.0
+    cpu: float = 0.0
+    wall: float = 0.0
+    wait: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.own + other.own, self.cpu + other.cpu, self.wall + other.wall, self.wait + other.wait)
+
+    def busy(self, usual: float) -> float:
+        """The child's timer without the waits for a core inside it.
+
+        Some of `wait` lies outside the timed interval, so no less is left than the CPU time without the `usual` part of
+        it outside. A program gains nothing by sleeping, which is no wait for a core.
+        """
+        return min(self.own, max(self.own - self.wait, self.cpu - usual))
+
+    @property
+    def excess(self) -> float:
+        """CPU time outside the timed interval; negative where a call waited for its core."""
+        return self.cpu - self.own
+
+
+@dataclass
+class Side:
+    """A child in the measurement, with scratch buffers for its outputs.
+
+    own_ns, excess_ns: of each answer, for the accounting.
+    """
+
+    child: Child
+    problem: Problem
+    trusted: bool
+    excess_ns: list[float] = field(default_factory=list)
+    own_ns: list[float] = field(default_factory=list)
+    _blocks: list[torch.Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._blocks = [torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8) for leaf in self.problem.output_leaves]
+
+    def slot(self, number: int = 0) -> torch.Tensor:
+        """Input slot of the child's ring: (input_bytes,) uint8."""
+        start = number * stride(self.problem)
+        return self.child.inputs.block[start : start + self.problem.input_bytes]
+
+    def write(self, contents: torch.Tensor, slot: int = 0) -> None:
+        if contents.numel():
+            self.slot(slot).copy_(contents)
+
+    def call(self, timeout_s: float, count: int = 1) -> tuple[Frame, Spent]:
+        """`count` calls on the first slots; (answer, time). Raises Refused, Cheat and what Child.wait raises."""
+        before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
+        start = time.perf_counter_ns()
+        try:
+            frame = self.child.ask(timeout_s, count)
+        except (ChildEnded, ChildTimeout, ChildMemory) as error:
+            if self.trusted:
+                raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
+            raise
+        wall = float(time.perf_counter_ns() - start)
+        if not self.trusted and self.child.steals:
+            raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen} calls")
+        if frame.kind is not Kind.DONE:
+            raise Refused(frame)
+        if len(frame.words) != count * len(self.problem.output_leaves):
+            raise ChildEnded("broke the protocol: wrong number of outputs")
+        if not 0 <= frame.value <= wall * 1.02 + 20_000:
+            raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
+        used, waited = self.child.cpu_ns() - before, waited_ns(self.child.pid) - waited
+        spent = Spent(float(frame.value), float(used), wall, float(waited))
+        if count:
+            self.own_ns.append(spent.own)
+            self.excess_ns.append(spent.excess)
+        return frame, spent
+
+    def one(self, frame: Frame, number: int) -> Frame:
+        """The part of an answer that call `number` of several made."""
+        each = len(self.problem.output_leaves)
+        return replace(frame, words=frame.words[number * each : (number + 1) * each])
+
+    def outputs(self, frame: Frame) -> list[torch.Tensor]:
+        """The answer's outputs, copied out of the child at once. Raises ChildEnded."""
+        leaves = self.problem.output_leaves
+        fetch_leaves(self.child, frame.words, [leaf.nbytes for leaf in leaves], self._blocks)
+        return [
+            tree.Leaf(0, leaf.dtype, leaf.shape, leaf.stride).view(block)
+            for leaf, block in zip(leaves, self._blocks, strict=True)
+        ]
+
+    def spots(self, frame: Frame, places: list[np.ndarray]) -> list[torch.Tensor]:
+        """The answer's elements at the given offsets, per leaf. Raises ChildEnded."""
+        found: list[torch.Tensor] = []
+        for leaf, address, at in zip(self.problem.output_leaves, frame.words, places, strict=True):
+            if leaf.elements == 0:
+                found.append(torch.empty(0, dtype=leaf.dtype))
+                continue
+            size = leaf.dtype.itemsize
+            data = bytearray(self.child.sample(address, at * size, size))
+            found.append(torch.frombuffer(data, dtype=leaf.dtype))
+        return found
+
+    def settle(self) -> None:
+        """Forget the accounting so far: what follows is a new phase."""
+        self.own_ns.clear()
+        self.excess_ns.clear()
+
+
+def waited_ns(pid: int) -> int:
+    """Time (ns) that a process's main thread was ready and waited for a core; 0 where the kernel does not count it."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
