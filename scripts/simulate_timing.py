@@ -35,24 +35,24 @@ def peeking(d: np.ndarray, rng: np.random.Generator) -> bool:
 
 
 def ours(parts: np.ndarray, spread: float) -> tuple[bool, int]:
-    """parts: (1 + PROCESS_PAIRS, 64) log ratios, the screening's first; (called faster, pairs that were timed)."""
+    """parts: (SCREENING_PAIRS + PROCESS_PAIRS, 64) log ratios, the screening's first; (called faster, pairs timed)."""
     most = stats.LOOKS[-1]
-    screen, fresh = parts[0], parts[1:]
+    screen, fresh = parts[: stats.SCREENING_PAIRS], parts[stats.SCREENING_PAIRS :]
     pairs = 0
     for look in stats.LOOKS:
         pairs = look
-        looks = stats.screened(screen[:look].tolist(), look, most, spread)
+        looks = stats.screened(screen[:, : look // len(screen)].ravel().tolist(), look, most, spread)
         if looks is not None:
             break
     if looks is not True:
         return False, pairs
     for look in stats.LOOKS[1:]:
-        now = fresh[:, :look].tolist()
+        now = fresh[:, : look // len(fresh)].tolist()
         if stats.confirmed(now, most, spread):
-            return True, pairs + look * len(fresh)
+            return True, pairs + look
         if stats.claim(now, most, spread).high < 0 or stats.futile(np.concatenate(now).tolist()):
             break
-    return False, pairs + look * len(fresh)
+    return False, pairs + look
 
 
 def simulate(studies: int, seed: int) -> list[dict[str, float | None]]:
@@ -61,7 +61,7 @@ def simulate(studies: int, seed: int) -> list[dict[str, float | None]]:
     rows: list[dict[str, float | None]] = []
     for noise, process in itertools.product(NOISE, PROCESS):
         for gain in GAINS:
-            shape = (studies, 1 + stats.PROCESS_PAIRS, stats.LOOKS[-1])
+            shape = (studies, stats.SCREENING_PAIRS + stats.PROCESS_PAIRS, stats.LOOKS[-1])
             d = np.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
             spread = max(process, 0.001)
             found = [ours(parts, spread) for parts in d]

@@ -7,6 +7,8 @@ import os
 
 import torch
 
+from longodds.evaluator import pages
+
 
 class SharedBlock:
     """Anonymous memory that can be passed to a child as a descriptor; `block` is its uint8 tensor here."""
@@ -19,6 +21,7 @@ class SharedBlock:
         self.block = torch.empty(0, dtype=torch.uint8)
         if size:
             self.block = torch.from_file(f"/proc/self/fd/{self.fd}", shared=True, size=size, dtype=torch.uint8)
+            pages.advise(self.block.data_ptr(), size)
 
     def close(self) -> None:
         if self.fd >= 0:

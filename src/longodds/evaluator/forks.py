@@ -259,8 +259,8 @@ def clean_environment() -> dict[str, str]:
     """
     kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME") if k in os.environ}
     threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    # Bytes; 32 MiB is the most that may come from the heap.
-    memory = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 40, "MALLOC_TOP_PAD_": 64 << 20}
+    # Bytes; no more than 32 MiB at a time can come from the heap.
+    memory = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 40}
     return kept | threads | {name: str(size) for name, size in memory.items()}
 
 

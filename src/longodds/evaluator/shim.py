@@ -21,9 +21,11 @@ from typing import Any
 
 import torch
 
-from longodds.evaluator import frames, tree
+from longodds.evaluator import frames, pages, tree
 from longodds.evaluator.delivery import Failure, Weights
 from longodds.evaluator.frames import Fault, Frame, Kind
+
+_HEAP_BYTES = 256 << 20
 
 
 def _describe(error: BaseException) -> str:
@@ -177,7 +179,9 @@ def _map(fd: int, size: int, *, writable: bool) -> torch.Tensor:
         return torch.empty(0, dtype=torch.uint8)
     access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     area = mmap.mmap(fd, size, mmap.MAP_SHARED if writable else mmap.MAP_PRIVATE, access | mmap.PROT_WRITE)
-    return torch.frombuffer(area, dtype=torch.uint8)
+    tensor = torch.frombuffer(area, dtype=torch.uint8)
+    pages.advise(tensor.data_ptr(), size)
+    return tensor
 
 
 def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
@@ -188,6 +192,7 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     os.close(inputs_fd)
     os.close(state_fd)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    pages.reserve(_HEAP_BYTES)
     torch.manual_seed(config["seed"])
     torch.set_grad_enabled(False)
     server = Server(channel, config, inputs, state)
