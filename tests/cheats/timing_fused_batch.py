@@ -3,7 +3,7 @@
 # timed: yes
 # expect: correct
 # harmless-if-it-fails
-# note: the number comes from single calls, so that a batch done at once wins nothing
+# note: single calls cap what is claimed, so that answers of several calls done at once win nothing
 import gc
 
 import torch

@@ -6,6 +6,7 @@ import ast
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,10 @@ def test_a_forged_timer_gains_no_more_than_the_cost_of_asking() -> None:
     pairs = pairs_of((reference, forged), usual=50 * US)  # a pair has two answers of each side
     assert math.exp(pairs.d[0]) < 2000 / (2100 - 2 * (2 * 50 + 50) - 1)
     assert pairs.outer[0] < 0  # the CPU clock gives no credit at all
+    waited = Spent(
+        own=2500 * US, cpu=2100 * US, wall=2800 * US, wait=500 * US
+    )  # 100 us of work outside, hidden by waits
+    assert pairs_of((waited, replace(waited, cpu=2080 * US)), usual=0.0).outer[0] < 0
     honest = pairs_of((reference, Spent(own=1000 * US, cpu=1100 * US, wall=1300 * US)), usual=50 * US)
     assert math.exp(honest.d[0]) == pytest.approx(2.0)
 
@@ -73,9 +78,9 @@ def test_a_forged_timer_gains_no_more_than_the_cost_of_asking() -> None:
 def test_the_bound_of_batches_covers_as_it_says() -> None:
     rng = np.random.default_rng(0)
     for count, least in ((4, 0.92), (8, 0.95), (16, 0.95)):
-        lows = [Bound(cpu=list(rng.normal(0, 0.02, count))).low() for _ in range(2000)]
+        lows = [Bound(sure=list(rng.normal(0, 0.02, count))).low() for _ in range(2000)]
         assert np.mean(np.array(lows) < 0) > least
-    assert math.isinf(Bound(cpu=[0.1, 0.1, 0.1]).low())
+    assert math.isinf(Bound(sure=[0.1, 0.1, 0.1]).low())
 
 
 def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:

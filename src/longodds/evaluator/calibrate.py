@@ -163,7 +163,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
 def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress) -> list[list[float]]:
     """Log ratios of process pairs: (group, pair).
 
-    A round starts both fork servers anew, since forks of one server are not fresh processes, and uses each for several
+    A round starts both fork servers anew, so that what a server's forks may share varies too, and uses each for several
     tasks. Task by task beforehand and afterwards: every family's task is in some round.
     """
     plans: list[tuple[int, int, Task]] = []

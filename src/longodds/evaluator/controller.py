@@ -210,14 +210,14 @@ class LocalEvaluator:
         return self._judged(task, {"do": "remeasure", "task": _task(task), "program": program, "among": among})
 
     def evaluate_slowed(self, task: Task, program: str, share: float) -> Verdict:
-        """As `evaluate`, against a reference that takes `microseconds` longer per call: a planted gain."""
+        """As `evaluate`, against a reference whose calls take longer by `share` of their time: a planted gain."""
         request = {"do": "judge", "task": _task(task), "program": program, "timed": True, "slowed_by": share}
         return self._judged(task, request)
 
     def process_pair(
         self, task: Task, program: str, *, process: int, count: int, renew: bool = False
     ) -> dict[str, Any]:
-        """Raw timings of one fresh process pair on fork server `process` (1 or 2): log ratios `d`, `reference_us`.
+        """Raw timings of one fresh process pair on fork server `process` (1 or 2): log ratios `d`.
 
         renew: both fork servers are started anew before. Raises UserError, InfraError."""
         request = {"do": "pairs", "task": _task(task), "program": program, "process": process, "count": count}

@@ -25,7 +25,7 @@ from longodds.evaluator.settings import EvaluatorSettings
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
 _FORKS = 200
-_FORKS_FRESH = 32  # of a server for fresh processes: what its forks share is small, and loading torch takes seconds
+_FORKS_FRESH = 32  # of a server for fresh processes: loading torch in a new one takes seconds
 FRESH = 2  # fork servers beside the screening's, for fresh processes
 
 

@@ -1,7 +1,7 @@
 """Huge pages for the memory of a measurement, where the system grants them.
 
-Which small pages a process happens to get decides how its data share the caches: processes of one program differed by
-up to a fifth, each for as long as it lived. In huge pages all lie alike.
+Which small pages a process happens to get decides how its data share the caches, for as long as it lives: the spread
+between processes of one program that `longodds calibrate` measures was twice as large without them (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def reserve(size: int) -> None:
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
-    pieces = sorted(libc.malloc(_PIECE) for _ in range(-(-size // _PIECE)))
-    if pieces[-1] - pieces[0] < 2 * size:  # one after the other, with what the allocator notes between them
+    found = [libc.malloc(_PIECE) for _ in range(-(-size // _PIECE))]
+    pieces = sorted(address for address in found if address)
+    if pieces and pieces[-1] - pieces[0] < 2 * size:  # one after the other, with what the allocator notes between them
         advise(pieces[0], pieces[-1] + _PIECE - pieces[0])
     for address in reversed(pieces):
         libc.free(address)

@@ -201,6 +201,5 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     channel.send(frames.encode(ready))
     if ready.kind is Kind.READY:
         gc.collect()
-        gc.freeze()  # a collection in a timed call need not go through all of torch
         server.serve()
     return 0

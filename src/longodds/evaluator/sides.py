@@ -55,6 +55,11 @@ class Spent:
         return min(self.own, max(self.own - self.wait, self.cpu - usual))
 
     @property
+    def outside(self) -> float:
+        """At most the CPU time outside the timed interval: as if every wait for the core had been inside it."""
+        return self.excess + self.wait
+
+    @property
     def excess(self) -> float:
         """CPU time outside the timed interval; negative where a call waited for its core."""
         return self.cpu - self.own

@@ -23,7 +23,7 @@ PROCESS_PAIRS = 4  # fresh process pairs that a `faster` verdict rests on; divid
 LOOKS = (8, 16, 32, 64)
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
-DEFAULT_SPREAD = {"cpu": 0.01, "cuda": 0.003}
+DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.003}
 SAME = math.log(1.03)  # a gain that is not worth looking for
 PRECISE = 0.0175  # standard error of the log speedup at which a program may be called the same
 _MAD = 1.4826  # standard deviation over median absolute deviation, of a normal distribution

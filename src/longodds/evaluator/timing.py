@@ -67,7 +67,7 @@ class Pairs:
         self.usual = _ANSWERS * usual
         spare, cap = self.usual, 2 * self.usual + _ANSWERS * _CAP_NS
         self.d = [_log_ratio(r.busy(spare), max(c.busy(spare), c.cpu - cap)) for r, c in self.spent]
-        self.outer = [_log_ratio(max(r.cpu - spare, 0.05 * r.cpu), c.cpu) for r, c in self.spent]
+        self.outer = [_log_ratio(max(r.cpu - max(spare, r.outside), 0.05 * r.cpu), c.cpu) for r, c in self.spent]
 
 
 class Meter:
