@@ -59,7 +59,7 @@ TASK = task_of(REFERENCE)
 
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[LocalEvaluator]:
-    settings = EvaluatorSettings(import_timeout_s=20, run_timeout_s=4, memory_bytes=3 << 30, max_pairs=16)
+    settings = EvaluatorSettings(import_timeout_s=20, run_timeout_s=4, memory_bytes=3 << 29, max_pairs=16)
     with open_evaluator(settings) as opened:
         yield opened
 
