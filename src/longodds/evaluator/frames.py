@@ -15,14 +15,15 @@ from enum import IntEnum
 FRAME = 4096
 _HEADER = struct.Struct("<IIQqII")
 MAX_LEAVES = (FRAME - _HEADER.size) // 8
+MOST_OFF = (1 << 32) - 1
 _MAGIC = 0x4C4F4444  # "LODD"
 
 
 class Kind(IntEnum):
     READY = 1  # child -> oracle: program imported, model built, weights delivered
     CALL = 2  # oracle -> child: nonce = a random number, value = calls to make, one on each of the first input slots
-    # child -> oracle: the nonce back, value = nanoseconds of all calls by the child's timer, words = an address per
-    # output of each call, call by call
+    # child -> oracle: the nonce back, value = nanoseconds of all calls by the child's timer, code = how many of them it
+    # was not on a core (at most MOST_OFF), words = an address per output of each call, call by call
     DONE = 3
     ERROR = 4  # child -> oracle: code = Fault, text = message
 

@@ -22,7 +22,7 @@ from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Meter, Pairs
 from longodds.types import REMEASURED, Verdict
 
-_BATCHES = (4, 8, 16)  # batch pairs behind a bound: more where these do not settle it
+_BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
 _SINGLES = 4  # pairs of single calls of each process pair behind it
 
 
@@ -118,7 +118,7 @@ class Measuring:
         for most in _BATCHES:
             while len(bound) < most and (len(bound) < _BATCHES[0] or time.monotonic() < meters[0].deadline):
                 bound.add(meters[len(bound) % len(meters)])
-            if bound.low() > 0 or bound.middle() < 0:
+            if bound.low() > 0 or bound.high() < 0:
                 break
 
     def _faster(self, parts: list[Pairs], family: int) -> bool:

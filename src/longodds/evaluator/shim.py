@@ -72,7 +72,8 @@ class Server:
         self.kept: list[Any] = []
         self.plain: dict[int, list[torch.Tensor]] = {}
         # Bound now: what a program rebinds later in these modules can't change the shim's own calls.
-        self.clock, self.send, self.receive = time.perf_counter_ns, channel.send, channel.recv
+        self.clock, self.cpu_clock = time.perf_counter_ns, time.process_time_ns
+        self.send, self.receive = channel.send, channel.recv
         self.mismatch, self.read, self.values = tree.mismatch, tree.read, tree.values
 
     def arguments(self, slot: int) -> list[Any]:
@@ -104,20 +105,22 @@ class Server:
             raise Failure(Fault.WEIGHTS, f"weights cannot be matched: no place for {places}; {hint}")
 
     def call(self, nonce: int, count: int, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
-        """Calls on slots 0 to count - 1, all outputs kept until the next frame; the time is the sum of the calls'."""
+        """Calls on slots 0 to count - 1, all outputs kept until the next frame; times are the sums of the calls'."""
         slots = [self.arguments(slot) for slot in range(count)]
         self.kept = kept = []
         model: Any = self.model
-        clock, values = self.clock, self.values
+        clock, cpu_clock, values = self.clock, self.cpu_clock, self.values
         single = layout[0] if len(layout) == 1 and spec["t"] == "tensor" else None
         words: list[int] = []
-        elapsed = 0
+        elapsed = off = 0
         for arguments in slots:
-            start = clock()
+            used, start = cpu_clock(), clock()
             out = model(*arguments)
             produced: list[Any] = values(out)
             held = [_settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
-            elapsed += clock() - start
+            took = clock() - start
+            elapsed += took
+            off += max(0, took - (cpu_clock() - used))
             if (
                 single is None
                 or type(out) is not torch.Tensor
@@ -130,7 +133,7 @@ class Server:
                 held = [_scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
             kept.append(held)
             words += [t.data_ptr() for t in held]
-        return Frame(Kind.DONE, elapsed, words=tuple(words), nonce=nonce)
+        return Frame(Kind.DONE, elapsed, min(off, frames.MOST_OFF), tuple(words), nonce=nonce)
 
     def serve(self) -> None:
         spec = self.config["outputs"]

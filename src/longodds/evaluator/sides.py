@@ -33,49 +33,57 @@ class Cheat(Exception):
 class Spent:
     """What some calls took, by every clock (ns).
 
-    own: the child's timer, which the program could forge. cpu: its process's CPU time, read from outside, which waiting
-    for a busy core does not lengthen. wall: the oracle's clock, from asking until the child stands still again. wait:
-    how long the child waited for its core, as the kernel counts.
+    own: the child's timer. off: how much of it the child was not on a core, by its own count. The program could forge
+    both. cpu: its process's CPU time, read from outside, which waiting for a busy core does not lengthen. wall: the
+    oracle's clock, from asking until the child stands still again. wait: how long the child waited for its core, as the
+    kernel counts.
     """
 
     own: float = 0.0
     cpu: float = 0.0
     wall: float = 0.0
     wait: float = 0.0
+    off: float = 0.0
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(self.own + other.own, self.cpu + other.cpu, self.wall + other.wall, self.wait + other.wait)
+        return Spent(
+            self.own + other.own,
+            self.cpu + other.cpu,
+            self.wall + other.wall,
+            self.wait + other.wait,
+            self.off + other.off,
+        )
 
-    def busy(self, usual: float) -> float:
-        """The child's timer without the waits for a core inside it.
+    @property
+    def busy(self) -> float:
+        """The child's timer without the waits for a core inside it: time off the core, but for what no wait explains.
 
-        Some of `wait` lies outside the timed interval, so no less is left than the CPU time without the `usual` part of
-        it outside. A program gains nothing by sleeping, which is no wait for a core.
+        A program gains nothing by sleeping, which is no wait for a core.
         """
-        return min(self.own, max(self.own - self.wait, self.cpu - usual))
+        return self.own - min(self.wait, self.off)
+
+    @property
+    def inside(self) -> float:
+        """CPU time inside the timed interval. Of the reference it is the truth."""
+        return min(self.own - self.off, self.cpu)
 
     @property
     def outside(self) -> float:
-        """At most the CPU time outside the timed interval: as if every wait for the core had been inside it."""
-        return self.excess + self.wait
-
-    @property
-    def excess(self) -> float:
-        """CPU time outside the timed interval; negative where a call waited for its core."""
-        return self.cpu - self.own
+        """CPU time outside the timed interval: what asking costs. Of a program it is as honest as the program."""
+        return self.cpu - self.inside
 
 
 @dataclass
 class Side:
     """A child in the measurement, with scratch buffers for its outputs.
 
-    own_ns, excess_ns: of each answer, for the accounting.
+    own_ns, outside_ns: of each answer, for the accounting.
     """
 
     child: Child
     problem: Problem
     trusted: bool
-    excess_ns: list[float] = field(default_factory=list)
+    outside_ns: list[float] = field(default_factory=list)
     own_ns: list[float] = field(default_factory=list)
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
@@ -111,10 +119,11 @@ class Side:
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
             raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
         used, waited = self.child.cpu_ns() - before, waited_ns(self.child.pid) - waited
-        spent = Spent(float(frame.value), float(used), wall, float(waited))
+        off = float(min(frame.code, frame.value))
+        spent = Spent(float(frame.value), float(used), wall, float(waited), off)
         if count:
             self.own_ns.append(spent.own)
-            self.excess_ns.append(spent.excess)
+            self.outside_ns.append(spent.outside)
         return frame, spent
 
     def one(self, frame: Frame, number: int) -> Frame:
@@ -146,7 +155,7 @@ class Side:
     def settle(self) -> None:
         """Forget the accounting so far: what follows is a new phase."""
         self.own_ns.clear()
-        self.excess_ns.clear()
+        self.outside_ns.clear()
 
 
 def waited_ns(pid: int) -> int:

@@ -43,31 +43,27 @@ class Pairs:
     """Timed pairs of one process pair.
 
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
-    twice the usual cost of asking. outer: by the CPU clock alone, the candidate given no credit for that cost.
-    spent: (reference, candidate) of each pair's answers. calls: in an answer.
+    twice the usual cost of asking. outer: of the reference's CPU time in its calls to all of the candidate's, which gets
+    no credit for what asking costs. spent: (reference, candidate) of each pair's answers. calls: in an answer.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)
     d: list[float] = field(default_factory=list)
     outer: list[float] = field(default_factory=list)
     calls: int = 1
-    usual: float = 0.0  # CPU time (ns) outside the timer that asking costs in a pair
 
     def __len__(self) -> int:
         return len(self.spent)
 
     def call_us(self, trusted: bool) -> float:
         """Median microseconds per call by the child's timer, of the reference (trusted) or the candidate."""
-        return (
-            _median([pair[0 if trusted else 1].busy(self.usual) for pair in self.spent]) / self.calls / _ANSWERS / 1e3
-        )
+        return _median([pair[0 if trusted else 1].busy for pair in self.spent]) / self.calls / _ANSWERS / 1e3
 
     def settle(self, usual: float) -> None:
         """Make the log ratios. usual: CPU time (ns) that an answer costs the reference outside its timer."""
-        self.usual = _ANSWERS * usual
-        spare, cap = self.usual, 2 * self.usual + _ANSWERS * _CAP_NS
-        self.d = [_log_ratio(r.busy(spare), max(c.busy(spare), c.cpu - cap)) for r, c in self.spent]
-        self.outer = [_log_ratio(max(r.cpu - max(spare, r.outside), 0.05 * r.cpu), c.cpu) for r, c in self.spent]
+        cap = _ANSWERS * (2 * usual + _CAP_NS)
+        self.d = [_log_ratio(r.busy, max(c.busy, c.cpu - cap)) for r, c in self.spent]
+        self.outer = [_log_ratio(r.inside, c.cpu) for r, c in self.spent]
 
 
 class Meter:
@@ -85,7 +81,6 @@ class Meter:
         self.problem, self.reference, self.candidate = problem, reference, candidate
         self.rng, self.timeout_s, self.deadline = rng, timeout_s, deadline
         self.pairs = Pairs()
-        self.asking_ns: list[float] = []  # CPU time of being asked for nothing: what an answer costs beside its calls
         self.ring = 1  # calls that an answer may hold
         self._number = 0
         self._numbers = np.random.default_rng(rng.getrandbits(63))
@@ -158,10 +153,8 @@ class Meter:
             self.reference.write(draw.inputs)
             self.reference.call(self.timeout_s)  # both have the same past
             self.candidate.settle()
-        for side in self.order(not first):
-            asked = side.call(self.timeout_s, 0)[1].cpu
-            if side.trusted:
-                self.asking_ns.append(asked)
+        for side in self.order(not first):  # both awake
+            side.call(self.timeout_s, 0)
         halves = [self.block(calls, first_is_reference=order) for order in (first, not first)]
         return halves[0][True] + halves[1][True], halves[0][False] + halves[1][False]
 
@@ -251,22 +244,19 @@ class Meter:
         if not side.own_ns or not self.pairs.spent:
             return
         # CPU time, not waiting: a busy machine makes everybody wait, but only work uses a process's own clock.
-        typical, excess = _median(side.own_ns), _median(side.excess_ns)
+        typical, outside = _median(side.own_ns), _median(side.outside_ns)
         most = self.asking(0.9)
-        if excess > 2 * most + _SLACK_NS + _SLACK_SHARE * typical:
+        if outside > 2 * most + _SLACK_NS + _SLACK_SHARE * typical:
             raise Cheat(
-                f"the process used {excess / 1e3:.0f} us of CPU per answer outside the timed interval "
+                f"the process used {outside / 1e3:.0f} us of CPU per answer outside the timed interval "
                 f"of {typical / 1e3:.0f} us ({most / 1e3:.0f} us for the reference)"
             )
         self.pairs.settle(self.asking(0.5))
 
     def asking(self, quantile: float) -> float:
-        """CPU time (ns) that an answer costs the reference beside its calls, at a quantile.
-
-        Of being asked for nothing, and of its answers, where a wait for the core hides it.
-        """
-        seen = [float(np.quantile(x, quantile)) for x in (self.asking_ns, self.reference.excess_ns) if x]
-        return max(0.0, *seen) if seen else 0.0
+        """CPU time (ns) that an answer costs the reference beside its calls, at a quantile."""
+        seen = self.reference.outside_ns
+        return float(np.quantile(seen, quantile)) if seen else 0.0
 
 
 def _log_ratio(reference_ns: float, candidate_ns: float) -> float:
