@@ -79,7 +79,7 @@ def _calls(meter: Meter) -> int:
 
 
 def _batch_pair(meter: Meter) -> tuple[Spent, Spent, int, int]:
-    """(reference, candidate, answers, calls) of a batch: answers of each side, who is first in turn, as speed drifts."""
+    """(reference, candidate, answers, calls) of a batch: some answers of each side, first in turn, as speed drifts."""
     wanted = _calls(meter)
     answers = min(wanted, max(_ANSWERS, -(-wanted // meter.ring)))
     total = {True: Spent(), False: Spent()}

@@ -43,8 +43,9 @@ class Pairs:
     """Timed pairs of one process pair.
 
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
-    twice the usual cost of asking. outer: of the reference's CPU time in its calls to all of the candidate's, which gets
-    no credit for what asking costs. spent: (reference, candidate) of each pair's answers. calls: in an answer.
+    twice the usual cost of asking. outer: log ratios of the reference's CPU time in its calls to all CPU time of the
+    candidate, which gets no credit for what asking costs. spent: (reference, candidate) of each pair. calls: in an
+    answer.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)

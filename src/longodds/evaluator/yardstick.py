@@ -16,11 +16,12 @@ from longodds.evaluator import tree
 from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact
 from longodds.evaluator.laws import SANITIZERS
 
-# Multiples of the reference's own error (largest, root mean square) and floor in units in the last place.
-_MULTIPLES = (32.0, 16.0, 32.0)
+# Multiples of the reference's own error (largest, root mean square) and the least of both in units in the last place.
+# The latter are equal: all elements may share one error, that of a sum they are divided by, made in another order.
+_MULTIPLES = (32.0, 16.0, 32.0, 32.0)
 _ROW_MULTIPLE = 8.0  # beside those: honest forms that mix rows leave the rounding of large ones in small ones
 # Types of 8 to 11 bits: their own last rounding is most of the error, and 16 of their last places would be a tenth.
-_NARROW_MULTIPLES = (12.0, 6.0, 6.0)
+_NARROW_MULTIPLES = (12.0, 6.0, 6.0, 3.0)
 NARROW = (torch.float16, torch.bfloat16)
 _EXACT_MULTIPLE, _EXACT_SHARE = 4.0, 0.01
 _ROWS_NEEDED = 8
@@ -160,7 +161,7 @@ def measure(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor) -> Tole
     if is_exact(got):
         share = min(_EXACT_MULTIPLE * own.peak, _EXACT_SHARE)  # moved inputs would break ties
         return Tolerance(share, share)
-    many, typical_many, floor = _NARROW_MULTIPLES if got.dtype in NARROW else _MULTIPLES
+    many, typical_many, floor, typical_floor = _NARROW_MULTIPLES if got.dtype in NARROW else _MULTIPLES
     ulp = torch.finfo(got.dtype).eps
     scale = float(truth.abs().max()) if truth.numel() else 0.0
     wide = torch.complex128 if truth.is_complex() else torch.float64
@@ -170,7 +171,7 @@ def measure(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor) -> Tole
     )
     return Tolerance(
         max(many * max(own.peak, shift.peak), floor * ulp * scale),
-        max(typical_many * max(own.rms, shift.rms), floor / 2 * ulp * typical),
+        max(typical_many * max(own.rms, shift.rms), typical_floor * ulp * typical),
         row,
     )
 
