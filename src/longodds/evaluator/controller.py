@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 
 from longodds.errors import InfraError, UserError
 from longodds.evaluator.cache import VerdictCache
-from longodds.evaluator.forks import remove_tree
+from longodds.evaluator.forks import KEEPS_MEMORY, remove_tree
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.programs import program_digest
 from longodds.types import Status, Task, Verdict
@@ -63,6 +64,7 @@ class LocalEvaluator:
         self._root.chmod(0o711)  # children that run as another user must get through to their own folders
         self._process = subprocess.Popen(
             [sys.executable, "-B", "-c", boot],
+            env=os.environ | KEEPS_MEMORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -26,6 +26,10 @@ _SOURCE = str(Path(__file__).resolve().parents[2])
 _START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
 _FORKS = 200
 _FORKS_FRESH = 32  # of a server for fresh processes: loading torch in a new one takes seconds
+# By default the C library returns memory to the kernel and takes it back as it happens to lie, in some processes at
+# each call and in others never: page faults that differ between two processes of one program, and a fifth of the time
+# in which the oracle prepares a task. In bytes; no more than 32 MiB at a time can come from the heap.
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 FRESH = 2  # fork servers beside the screening's, for fresh processes
 
 
@@ -252,16 +256,10 @@ def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
 
 
 def clean_environment() -> dict[str, str]:
-    """What children inherit: no secrets, one thread, an allocator that keeps what it has.
-
-    By default the C library returns memory to the kernel and takes it back as it happens to lie, in some processes at
-    each call and in others never: page faults that differ between two processes of one program.
-    """
+    """What children inherit: no secrets, one thread, an allocator that keeps what it has."""
     kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME") if k in os.environ}
     threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    # Bytes; no more than 32 MiB at a time can come from the heap.
-    memory = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 40}
-    return kept | threads | {name: str(size) for name, size in memory.items()}
+    return kept | threads | KEEPS_MEMORY
 
 
 def remove_tree(folder: Path) -> None:
