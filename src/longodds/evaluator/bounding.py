@@ -38,7 +38,7 @@ class Bound:
         return len(self.cpu)
 
     def low(self) -> float:
-        """Lower bound of the median of the batches' CPU ratios: right with 94 % at 4 pairs, 95 % or more from 8 on."""
+        """Lower bound of the median of the batches' CPU ratios: right with at least 94 %."""
         return sorted(self.cpu)[stats.rank(len(self.cpu), 0.125) - 1] if len(self.cpu) >= 4 else -math.inf
 
     def high(self) -> float:
