@@ -19,7 +19,7 @@ import numpy as np
 
 from longodds.evaluator import stats
 
-NOISE = (0.005, 0.03)
+NOISE = (0.005, 0.03, 0.07)
 PROCESS = (0.0, 0.001, 0.002, 0.005)
 GAINS = (0.0, 0.03, 0.05, 0.10)
 _RESAMPLES = 400
@@ -39,9 +39,8 @@ def ours(parts: np.ndarray, spread: float) -> tuple[bool, int]:
     most = stats.LOOKS[-1]
     screen, fresh = parts[: stats.SCREENING_PAIRS], parts[stats.SCREENING_PAIRS :]
     pairs = 0
-    for look in stats.LOOKS:
-        pairs = look
-        looks = stats.screened(screen[:, : look // len(screen)].ravel().tolist(), look, most, spread)
+    for pairs in range(stats.STEP, most + 1, stats.STEP):
+        looks = stats.screened(screen[:, : pairs // len(screen)].ravel().tolist(), most, spread)
         if looks is not None:
             break
     if looks is not True:
@@ -50,7 +49,7 @@ def ours(parts: np.ndarray, spread: float) -> tuple[bool, int]:
         now = fresh[:, : look // len(fresh)].tolist()
         if stats.confirmed(now, most, spread):
             return True, pairs + look
-        if stats.claim(now, most, spread).high < 0 or stats.futile(np.concatenate(now).tolist()):
+        if stats.claim(now, most, spread).high < 0 or stats.futile(np.concatenate(now).tolist(), most, spread):
             break
     return False, pairs + look
 

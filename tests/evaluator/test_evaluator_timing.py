@@ -98,8 +98,8 @@ def decide(parts: np.ndarray, spread: float, family: int = 1) -> bool:
     """parts: log ratios of SCREENING_PAIRS + PROCESS_PAIRS process pairs."""
     most, looks = stats.LOOKS[-1], None
     screening, fresh = parts[: stats.SCREENING_PAIRS], parts[stats.SCREENING_PAIRS :]
-    for look in stats.LOOKS:
-        looks = stats.screened(screening[:, : look // len(screening)].ravel().tolist(), look, most, spread)
+    for pairs in range(stats.STEP, most + 1, stats.STEP):
+        looks = stats.screened(screening[:, : pairs // len(screening)].ravel().tolist(), most, spread)
         if looks is not None:
             break
     return looks is True and any(
@@ -122,13 +122,13 @@ def test_unchanged_programs_are_not_called_faster_and_gains_are_seen(noise: floa
 
 def test_the_same_is_dismissed_after_few_pairs_and_a_gain_is_not() -> None:
     rng = np.random.default_rng(0)
-    same = [stats.screened(rng.normal(0, 0.005, 16).tolist(), 16, 64, 0.005) for _ in range(200)]
+    same = [stats.screened(rng.normal(0, 0.005, 16).tolist(), 64, 0.005) for _ in range(200)]
     assert same.count(False) > 180
-    slower = [stats.screened(rng.normal(-0.1, 0.01, 8).tolist(), 8, 64, 0.005) for _ in range(200)]
+    slower = [stats.screened(rng.normal(-0.1, 0.01, 8).tolist(), 64, 0.005) for _ in range(200)]
     assert slower.count(False) == 200
-    noisy = [stats.screened(rng.normal(0.1, 0.1, 16).tolist(), 16, 64, 0.005) for _ in range(500)]
+    noisy = [stats.screened(rng.normal(0.1, 0.1, 16).tolist(), 64, 0.005) for _ in range(500)]
     assert noisy.count(False) < 25
-    assert not stats.futile([0.0] * 3)
+    assert not stats.futile([0.0] * 3, 64, 0.005)
 
 
 def test_a_family_divides_the_level() -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from longodds.evaluator.sides import Side
 
 
+_WORD = 8
+
+
 class Wrong(Exception):
     """An output was not right: the message says where."""
 
@@ -50,14 +53,14 @@ def check_left(
     if not contents.numel():
         return
     if not problem.mutates:
-        if torch.equal(block, contents):
+        if same_bytes(block, contents):
             return
         raise Wrong(f"{context}the program changes its input in place and the reference does not")
     rest, wanted = block.clone(), contents.clone()
     for other in (rest, wanted):
         for view in problem.left_in(other):
             view.zero_()
-    if not torch.equal(rest, wanted):
+    if not same_bytes(rest, wanted):
         raise Wrong(f"{context}the program changes an input in place that the reference leaves alone")
     names = [f"input {i}, which the reference changes in place" for i in problem.mutated]
     message = compare.check(problem.left_in(block), left, tolerances, names)
@@ -79,9 +82,15 @@ def check_memory(
         return
     before = [t.clone() for t in outputs]
     side.slot(slot).fill_(0xA5)
-    if not all(_same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
+    if not all(same_bytes(a, b) for a, b in zip(before, side.outputs(frame), strict=True)):
         raise Wrong(f"{context}the output shares memory with an input and the reference's does not")
 
 
-def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool(torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8)))
+def same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors of one type and shape hold the same bytes: NaN equals itself, and -0 is not 0."""
+    a, b = (t.contiguous().view(-1).view(torch.uint8) for t in (a, b))
+    if a.storage_offset() % _WORD or b.storage_offset() % _WORD:
+        return torch.equal(a, b)
+    whole = a.numel() // _WORD * _WORD  # eight bytes at a time take a tenth of the time
+    words = a[:whole].view(torch.int64), b[:whole].view(torch.int64)
+    return torch.equal(*words) and torch.equal(a[whole:], b[whole:])

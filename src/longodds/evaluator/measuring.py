@@ -46,13 +46,13 @@ class Measuring:
             return [first.pairs], False
         with self._process_pair(problem, program, 0) as second:
             parts = [first.pairs, second.pairs]
-            for look in [n for n in stats.LOOKS if n <= max(most, self.settings.min_pairs)]:
+            last = max(n for n in stats.LOOKS if n <= max(most, self.settings.min_pairs))
+            for pairs in range(stats.STEP, last + 1, stats.STEP):
                 for meter in (first, second):
-                    meter.run(look // stats.SCREENING_PAIRS - len(meter.pairs))
+                    meter.run(pairs // stats.SCREENING_PAIRS - len(meter.pairs))
                 if not all(parts):
                     return [first.pairs], False
-                pooled = [*first.pairs.d, *second.pairs.d]
-                looks = stats.screened(pooled, look, most, self.calibration.spread)
+                looks = stats.screened([*first.pairs.d, *second.pairs.d], most, self.calibration.spread)
                 if looks is not None or second.hopeless() or time.monotonic() > first.deadline:
                     return parts, looks is True
             return parts, False
@@ -107,7 +107,9 @@ class Measuring:
 
     def _over(self, fresh: list[Pairs], family: int, meters: list[Meter]) -> bool:
         """Whether more pairs would not help: it is slower or the same, or the time is over."""
-        done = self._interval(fresh, family=family).high < 0 or stats.futile([x for p in fresh for x in p.d])
+        pooled = [x for p in fresh for x in p.d]
+        done = self._interval(fresh, family=family).high < 0
+        done = done or stats.futile(pooled, self.settings.max_pairs, self.calibration.spread)
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter]) -> None:

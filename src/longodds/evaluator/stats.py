@@ -21,6 +21,7 @@ LEVEL = 0.01  # two-sided error of the whole procedure
 SCREENING_PAIRS = 2  # process pairs that a program is screened in
 PROCESS_PAIRS = 4  # fresh process pairs that a `faster` verdict rests on; divides the looks from the second on
 LOOKS = (8, 16, 32, 64)
+STEP = 8  # pairs after which a screening may end for futility
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.003}
@@ -76,12 +77,15 @@ def look_level(look: int, last: int, total: float = LEVEL) -> float:
     return total * shares[min((n for n in shares if n >= look), default=max(shares))] / sum(shares.values())
 
 
-def futile(d: Sequence[float]) -> bool:
-    """Whether a gain of SAME or more has become unlikely (one-sided 5 %) and the estimate is good enough to stop at.
+def futile(d: Sequence[float], most: int, spread: float) -> bool:
+    """Whether more pairs would not help: a gain worth finding has become unlikely (one-sided 5 %), or one that `most`
+    fresh pairs could confirm more often than not; and the estimate is good enough to stop at.
 
     Stopping for futility can't call anything faster, so it costs no part of the level.
     """
-    return median_interval(d, 0.10).high < SAME and median_error(d) < PRECISE
+    error = median_error(d)
+    confirmable = widening(spread, PROCESS_PAIRS) + float(norm.isf(LEVEL / 2)) * error * math.sqrt(len(d) / most)
+    return error < PRECISE and median_interval(d, 0.10).high < max(SAME, confirmable)
 
 
 def median_error(d: Sequence[float]) -> float:
@@ -95,18 +99,20 @@ def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     return float(norm.isf(total / 2)) * spread / math.sqrt(max(processes, 1))
 
 
-def screened(d: Sequence[float], look: int, most: int, spread: float) -> bool | None:
-    """After `look` pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
-    help, else None.
+def screened(d: Sequence[float], most: int, spread: float) -> bool | None:
+    """After these pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
+    help, else None. May be asked every STEP pairs; it looks faster only at LOOKS.
 
     most: the last look of the schedule. spread: sd of the log speedup between process pairs.
     """
-    at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
-    if at.low > 0:
-        return True
-    if at.high + widening(spread, SCREENING_PAIRS) < 0:
-        return False
-    return False if look > LOOKS[0] and futile(d) else None  # so few can agree by luck
+    look = len(d)
+    if look in LOOKS:
+        at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
+        if at.low > 0:
+            return True
+        if at.high + widening(spread, SCREENING_PAIRS) < 0:
+            return False
+    return False if look > LOOKS[0] and futile(d, most, spread) else None  # so few can agree by luck
 
 
 def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:
