@@ -137,15 +137,9 @@ class EvaluationSettings(Settings):
     max_pairs: int = Field(default=64, ge=8)
     """Timed pairs of reference and program, at most."""
     eval_workers: int = Field(default=1, ge=1)
-    """Programs judged at the same time, with `--evaluator seed` only."""
+    """Programs judged at the same time, a core each; with `--evaluator seed` side by side on one, as the seed does."""
     cache: bool = True
     """Whether verdicts are looked up, and kept, in the cache on disk; with `--evaluator sound` only."""
-
-    @model_validator(mode="after")
-    def _side_by_side(self) -> Self:
-        if self.eval_workers > 1 and self.evaluator == "sound":
-            raise ValueError("eval_workers is for --evaluator seed: sound timings don't run side by side")
-        return self
 
 
 class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, EvaluationSettings):
@@ -153,7 +147,7 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
 
     operational: ClassVar[frozenset[str]] = frozenset(
         # kernelbench_root: the content of a task decides, and a run keeps to it, wherever it is read from.
-        {"base_url", "kernelbench_root", "batch_size", "threads", "cache"}
+        {"base_url", "kernelbench_root", "batch_size", "threads", "cache", "eval_workers"}
         | {"max_seconds", "max_cost", "price_prompt", "price_sampled", "price_device"}
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
-from run_fakes import FakeEvaluator, FakePolicy, make_tasks
+from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
@@ -15,6 +16,7 @@ from longodds.selection import STRATEGIES, to_candidates
 from longodds.selection.selectors import NEEDS_TOP_LOGPROBS
 from longodds.store import RunDir
 from longodds.strategies.best_of_n import best_of_n
+from longodds.strategies.judging import Judge, Ledger
 from longodds.strategies.planning import parse_time
 from longodds.strategies.selecting import read_runs
 from longodds.types import CACHED_LABEL, SEED_LABEL, Evaluator, Status
@@ -109,7 +111,33 @@ def test_seed_and_sound_verdicts_are_never_put_together(tmp_path: Path) -> None:
         go(tmp_path / "a", SeedLike("seed"), evaluator="seed")
 
 
-def test_side_by_side_is_for_the_seed_evaluator_only() -> None:
-    with pytest.raises(UserError, match="eval_workers"):
-        resolve(BestOfNSettings, flags={"eval_workers": 4})
-    assert resolve(BestOfNSettings, flags={"eval_workers": 4, "evaluator": "seed"}).eval_workers == 4
+def test_the_number_of_evaluators_is_no_part_of_a_run(tmp_path: Path) -> None:
+    alone, many = (resolve(BestOfNSettings, flags={"eval_workers": n, "suite": "cpu"}) for n in (1, 4))
+    assert alone.identity() == many.identity()
+
+
+def test_cells_are_judged_side_by_side_and_all_are_written(tmp_path: Path) -> None:
+    """Four cells at a time: each waits in the evaluator until all four are there."""
+
+    class Meeting(FakeEvaluator):
+        def __init__(self) -> None:
+            super().__init__()
+            self.barrier = threading.Barrier(4, timeout=30)
+
+        def evaluate_many(self, task, programs, *, timed=True):
+            self.barrier.wait()
+            yield from super().evaluate_many(task, programs, timed=timed)
+
+    asked = {"suite": "fake", "k": 6, "seeds": [0], "time": "all"}
+    settings = resolve(BestOfNSettings, flags=asked)
+    best_of_n(tmp_path / "run", settings, policy=FakePolicy(), evaluator=None, tasks=make_tasks(4))
+    with RunDir.open(tmp_path / "run") as run:
+        samples = run.samples()
+        cells = [
+            (task, 0, [s for s in samples if s.task_id == name and s.seed == 0]) for name, task in run.tasks().items()
+        ]
+        ledger, recorder = Ledger(run, samples), Recorder()
+        Judge(ledger, Meeting(), parse_time("all"), recorder, side_by_side=4).cells(cells)
+        wanted = {s.sample_id for _, _, cell in cells for s in cell}
+        assert {key for key in run.verdicts() if key in wanted} == wanted
+        assert recorder.count["judged"] == len(wanted)

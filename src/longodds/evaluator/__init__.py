@@ -15,10 +15,12 @@ from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.seed import SeedEvaluator
 from longodds.evaluator.settings import EvaluatorSettings, device_name
+from longodds.evaluator.team import EvaluatorTeam
 from longodds.evaluator.validate import TaskReport, trivial_programs, unchanged, validate_task
 
 __all__ = [
     "EvaluatorSettings",
+    "EvaluatorTeam",
     "LocalEvaluator",
     "SeedEvaluator",
     "TaskReport",
@@ -26,6 +28,7 @@ __all__ = [
     "doctor_layers",
     "open_evaluator",
     "open_seed_evaluator",
+    "open_team",
     "trivial_programs",
     "unchanged",
     "validate_task",
@@ -37,14 +40,22 @@ def open_evaluator(settings: EvaluatorSettings | None = None, cache: Path | None
 
     Raises UserError for settings that can't be met here, InfraError if it does not start.
     """
-    settings = settings or EvaluatorSettings()
-    Calibration.load(
-        settings.calibration, "cpu"
-    )  # a broken file is the caller's mistake: say so before anything starts
-    _refuse_what_is_not_here(settings)
-    if cache is not None:
-        settings = replace(settings, hidden=(*settings.hidden, cache))
+    settings = _checked(settings or EvaluatorSettings(), cache)
     return LocalEvaluator(settings, None if cache is None else VerdictCache(cache))
+
+
+def open_team(settings: EvaluatorSettings, size: int, cache: Path | None = None) -> EvaluatorTeam:
+    """Start `size` evaluators that judge as many programs at a time, a core each. Raises as `open_evaluator`, and
+    UserError for more than there are cores."""
+    settings = _checked(settings, cache)
+    return EvaluatorTeam(settings, size, None if cache is None else VerdictCache(cache))
+
+
+def _checked(settings: EvaluatorSettings, cache: Path | None) -> EvaluatorSettings:
+    # A broken calibration is the caller's mistake: say so before anything starts.
+    Calibration.load(settings.calibration, "cpu")
+    _refuse_what_is_not_here(settings)
+    return settings if cache is None else replace(settings, hidden=(*settings.hidden, cache))
 
 
 def open_seed_evaluator(

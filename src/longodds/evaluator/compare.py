@@ -66,7 +66,8 @@ class Errors:
         a, b = (out, expected) if out.dtype == expected.dtype else (out.to(expected.dtype), expected)
         if a.dtype in (torch.float16, torch.bfloat16):  # their squares leave their range
             a, b = a.float(), b.float()
-        difference = (a - b).abs()
+        difference = a - b
+        difference = difference.abs() if difference.is_complex() else difference.abs_()
         if not bool(torch.isfinite(difference.sum())):
             same = (a == b) | (torch.isnan(a) & torch.isnan(b))  # equal infinities, NaN where NaN is due
             difference = torch.where(same, torch.zeros_like(difference), difference)

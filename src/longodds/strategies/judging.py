@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,13 +81,30 @@ class Ledger:
 
 
 class Judge:
-    """Evaluates what is owed, one cell at a time."""
+    """Evaluates what is owed. side_by_side: cells that `cells` judges at a time, for an evaluator that can do it."""
 
-    def __init__(self, ledger: Ledger, evaluator: Evaluator, plan: TimePlan, progress: Progress) -> None:
+    def __init__(
+        self, ledger: Ledger, evaluator: Evaluator, plan: TimePlan, progress: Progress, *, side_by_side: int = 1
+    ) -> None:
         self._ledger = ledger
         self._evaluator = evaluator
         self._plan = plan
         self._progress = progress
+        self._side_by_side = side_by_side
+        self._writing = threading.RLock()  # ledger and progress are for one thread at a time
+
+    def cells(self, cells: Sequence[tuple[Task, int, Sequence[Sample]]]) -> None:
+        """As `cell` for each of (task, seed, samples), of different tasks."""
+        if self._side_by_side == 1 or len(cells) < 2:
+            for task, seed, samples in cells:
+                self.cell(task, seed, samples)
+            return
+        pool = ThreadPoolExecutor(min(self._side_by_side, len(cells)))
+        try:
+            for done in [pool.submit(self.cell, *cell) for cell in cells]:
+                done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def cell(self, task: Task, seed: int, samples: Sequence[Sample]) -> None:
         """Judges the samples of one task and seed, and times those that the plan says."""
@@ -134,19 +153,21 @@ class Judge:
         for sample in owed:
             groups.setdefault(sample.program_digest, []).append(sample)
         to_run: list[list[Sample]] = []
-        for group in groups.values():
-            known = self._ledger.of_program(group[0])
-            if known is not None and (known.has_timing or not timed):
-                self._repeat(group, seed, known)
-            else:
-                to_run.append(group)
-        if not to_run:
-            return
-        self._progress.stage(f"evaluating {task.id}, seed {seed}")
+        with self._writing:
+            for group in groups.values():
+                known = self._ledger.of_program(group[0])
+                if known is not None and (known.has_timing or not timed):
+                    self._repeat(group, seed, known)
+                else:
+                    to_run.append(group)
+            if not to_run:
+                return
+            self._progress.stage(f"evaluating {task.id}, seed {seed}")
         for position, verdict in self._evaluator.evaluate_many(task, [g[0].program for g in to_run], timed=timed):
             group = to_run[position]
             first = VerdictRow(group[0].sample_id, verdict, timed)
-            self._write(group, seed, first, run=1)
+            with self._writing:
+                self._write(group, seed, first, run=1)
 
     def _repeat(self, group: Sequence[Sample], seed: int, known: VerdictRow) -> None:
         self._write(group, seed, known, run=0)

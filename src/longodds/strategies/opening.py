@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from longodds.config import BestOfNSettings, EvaluationSettings
-    from longodds.evaluator import EvaluatorSettings, LocalEvaluator, SeedEvaluator
-    from longodds.types import Policy, SamplingParams
+    from longodds.evaluator import EvaluatorSettings, EvaluatorTeam, LocalEvaluator, SeedEvaluator
+    from longodds.types import Evaluator, Policy, SamplingParams
 
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
@@ -47,11 +47,13 @@ def prepare_policy(policy: Policy, params: SamplingParams) -> tuple[str, ...]:
 
 def open_settings_evaluator(
     settings: EvaluationSettings, *, hidden: Sequence[Path] = ()
-) -> LocalEvaluator | SeedEvaluator:
+) -> Evaluator:
     """The evaluator that settings name. hidden: folders that programs must not see, such as the run's.
 
     Raises UserError for a device that is not here.
     """
+    if settings.evaluator == "sound" and settings.eval_workers > 1:
+        return _open_team(settings, hidden)
     if settings.evaluator == "sound":
         return open_sound_evaluator(settings, hidden=hidden)
     from longodds.evaluator import open_seed_evaluator
@@ -64,8 +66,17 @@ def open_sound_evaluator(settings: EvaluationSettings, *, hidden: Sequence[Path]
     """The sound evaluator, with this machine's calibration and the cache of verdicts, unless settings switch it off."""
     from longodds.evaluator import open_evaluator
 
-    cache = read_environment().cache_dir / "verdicts" if settings.cache else None
-    return open_evaluator(_evaluator_settings(settings, hidden), cache)
+    return open_evaluator(_evaluator_settings(settings, hidden), _cache_folder(settings))
+
+
+def _open_team(settings: EvaluationSettings, hidden: Sequence[Path]) -> EvaluatorTeam:
+    from longodds.evaluator import open_team
+
+    return open_team(_evaluator_settings(settings, hidden), settings.eval_workers, _cache_folder(settings))
+
+
+def _cache_folder(settings: EvaluationSettings) -> Path | None:
+    return read_environment().cache_dir / "verdicts" if settings.cache else None
 
 
 def _evaluator_settings(settings: EvaluationSettings, hidden: Sequence[Path]) -> EvaluatorSettings:

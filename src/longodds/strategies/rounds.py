@@ -86,7 +86,8 @@ class Rounds:
         self.seed = settings.seeds[0]
         samples = run.samples()
         self.ledger = Ledger(run, samples)
-        self.judge = Judge(self.ledger, evaluator, parse_time(settings.time), progress)
+        plan = parse_time(settings.time)
+        self.judge = Judge(self.ledger, evaluator, plan, progress, side_by_side=settings.eval_workers)
         self._samples: dict[tuple[str, int], dict[int, Sample]] = {}
         for s in samples:
             self._samples.setdefault((s.task_id, s.step), {})[s.index] = s
@@ -141,9 +142,23 @@ class Rounds:
         return why
 
     def _fill_round(self, at: Round) -> bool:
-        """Draws and judges what the round owes, task by task; False where a budget ends before it is whole."""
+        """Draws and judges what the round owes; False where a budget ends before it is whole.
+
+        Task by task, so that little is lost that was paid for; by several evaluators all that was drawn at once.
+        """
         tasks = {a.task.id: a for a in (*at.train, *(a for a, _ in at.check))}
-        return all(self._fill(asked, at) for asked in tasks.values())
+        whole, drawn = True, []
+        for asked in tasks.values():
+            whole = self._draw(asked, at)
+            have = self._samples[asked.task.id, at.step]
+            drawn.append((asked.task, self.seed, [have[i] for i in sorted(have)]))
+            if self.settings.eval_workers == 1:
+                self.judge.cells(drawn[-1:])
+            if not whole:
+                break
+        if self.settings.eval_workers > 1:
+            self.judge.cells(drawn)
+        return whole
 
     def _wanted(self, asked: Asked, at: Round) -> list[int]:
         """Numbers of the task's samples of this step: those to learn from first, then the others."""
@@ -152,13 +167,13 @@ class Rounds:
         looked = sum(n for a, n in at.check if a.task.id == asked.task.id)
         return [*range(first, first + learned), *range(first + self.settings.k, first + self.settings.k + looked)]
 
-    def _fill(self, asked: Asked, at: Round) -> bool:
+    def _draw(self, asked: Asked, at: Round) -> bool:
+        """Draws what the round owes of a task; False where a budget ends before it is whole."""
         have = self._samples.setdefault((asked.task.id, at.step), {})
         owed = [i for i in self._wanted(asked, at) if i not in have]
         if owed:
             for s in self._sampler().draw(asked, seed=self.seed, step=at.step, indices=owed):
                 have[s.index] = sample_from_row(sample_to_row(s))  # as it will be read after a kill, digit by digit
-        self.judge.cell(asked.task, self.seed, [have[i] for i in sorted(have)])
         return all(i in have for i in owed)
 
     def _sampler(self) -> Sampler:
