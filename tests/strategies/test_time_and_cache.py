@@ -130,14 +130,14 @@ def test_cells_are_judged_side_by_side_and_all_are_written(tmp_path: Path) -> No
 
     asked = {"suite": "fake", "k": 6, "seeds": [0], "time": "all"}
     settings = resolve(BestOfNSettings, flags=asked)
-    best_of_n(tmp_path / "run", settings, policy=FakePolicy(), evaluator=None, tasks=make_tasks(4))
+    best_of_n(tmp_path / "run", settings, policy=FakePolicy(), evaluator=FakeEvaluator("other"), tasks=make_tasks(4))
     with RunDir.open(tmp_path / "run") as run:
         samples = run.samples()
         cells = [
             (task, 0, [s for s in samples if s.task_id == name and s.seed == 0]) for name, task in run.tasks().items()
         ]
-        ledger, recorder = Ledger(run, samples), Recorder()
+        ledger, recorder = Ledger(run, samples, accept="e1"), Recorder()  # what another evaluator said is owed again
         Judge(ledger, Meeting(), parse_time("all"), recorder, side_by_side=4).cells(cells)
         wanted = {s.sample_id for _, _, cell in cells for s in cell}
-        assert {key for key in run.verdicts() if key in wanted} == wanted
+        assert {key for key, row in run.verdicts().items() if row.verdict.evaluator == "e1"} == wanted
         assert recorder.count["judged"] == len(wanted)

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import platform
 import struct
+from collections.abc import Collection
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _DENIED: dict[str, dict[str, int]] = {
@@ -60,8 +61,11 @@ def _op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
     return struct.pack("<HBBI", code, jt, jf, k)
 
 
-def build_filter(machine: str) -> bytes:
-    """BPF instructions for `machine` (`x86_64` or `aarch64`); raises KeyError for another one."""
+def build_filter(machine: str, allowed: Collection[str] = ()) -> bytes:
+    """BPF instructions for `machine` (`x86_64` or `aarch64`); raises KeyError for another one.
+
+    allowed: names of calls that are not denied after all.
+    """
     eperm, enosys = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     ops = [
         _op(_LD_W, 4),  # seccomp_data.arch: another ABI would renumber the calls
@@ -71,7 +75,7 @@ def build_filter(machine: str) -> bytes:
     ]
     if machine == "x86_64":
         ops += [_op(_JGE, 0x40000000, 0, 1), _op(_RET, eperm)]  # the x32 numbers
-    for number in _DENIED[machine].values():
+    for number in (number for name, number in _DENIED[machine].items() if name not in allowed):
         ops += [_op(_JEQ, number, 0, 1), _op(_RET, eperm)]
     # clone3's flags lie behind a pointer that a filter can't read: ENOSYS makes libc fall back to clone.
     ops += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, enosys)]
@@ -88,9 +92,9 @@ def supported() -> bool:
     return platform.system() == "Linux" and platform.machine() in _AUDIT_ARCH
 
 
-def apply(libc: ctypes.CDLL) -> None:
+def apply(libc: ctypes.CDLL, allowed: Collection[str] = ()) -> None:
     """Install the filter on this thread and all it will start; needs no_new_privs. Raises OSError."""
-    code = build_filter(platform.machine())
+    code = build_filter(platform.machine(), allowed)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:

@@ -13,9 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 LEVEL = 0.01  # two-sided error of the whole procedure
 SCREENING_PAIRS = 2  # process pairs that a program is screened in
@@ -84,7 +84,7 @@ def futile(d: Sequence[float], most: int, spread: float) -> bool:
     Stopping for futility can't call anything faster, so it costs no part of the level.
     """
     error = median_error(d)
-    confirmable = widening(spread, PROCESS_PAIRS) + float(norm.isf(LEVEL / 2)) * error * math.sqrt(len(d) / most)
+    confirmable = widening(spread, PROCESS_PAIRS) + z(LEVEL) * error * math.sqrt(len(d) / most)
     return error < PRECISE and median_interval(d, 0.10).high < max(SAME, confirmable)
 
 
@@ -94,9 +94,14 @@ def median_error(d: Sequence[float]) -> float:
     return math.sqrt(math.pi / 2 / len(x)) * _MAD * float(np.median(np.abs(x - np.median(x))))
 
 
+def z(level: float) -> float:
+    """Standard normal quantile of a two-sided error; no scipy here, which every process would load for a second."""
+    return -NormalDist().inv_cdf(level / 2)
+
+
 def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     """Half-width to add for what each of `processes` process pairs fixed (sd `spread` of the log speedup)."""
-    return float(norm.isf(total / 2)) * spread / math.sqrt(max(processes, 1))
+    return z(total) * spread / math.sqrt(max(processes, 1))
 
 
 def screened(d: Sequence[float], most: int, spread: float) -> bool | None:
