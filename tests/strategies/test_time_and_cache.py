@@ -131,7 +131,7 @@ def test_cells_are_judged_side_by_side_and_all_are_written(tmp_path: Path) -> No
     asked = {"suite": "fake", "k": 6, "seeds": [0], "time": "all"}
     settings = resolve(BestOfNSettings, flags=asked)
     best_of_n(tmp_path / "run", settings, policy=FakePolicy(), evaluator=FakeEvaluator("other"), tasks=make_tasks(4))
-    with RunDir.open(tmp_path / "run") as run:
+    with RunDir.create_or_resume(tmp_path / "run", settings.identity(), {}) as run:
         samples = run.samples()
         cells = [
             (task, 0, [s for s in samples if s.task_id == name and s.seed == 0]) for name, task in run.tasks().items()
