@@ -53,7 +53,7 @@ def open_team(settings: EvaluatorSettings, size: int, cache: Path | None = None)
 
 def _checked(settings: EvaluatorSettings, cache: Path | None) -> EvaluatorSettings:
     # A broken calibration is the caller's mistake: say so before anything starts.
-    Calibration.load(settings.calibration, "cpu")
+    Calibration.load(settings.calibration, settings.device)
     _refuse_what_is_not_here(settings)
     return settings if cache is None else replace(settings, hidden=(*settings.hidden, cache))
 
@@ -70,8 +70,8 @@ def open_seed_evaluator(
 def _refuse_what_is_not_here(settings: EvaluatorSettings) -> None:
     if settings.reference != "eager":
         raise UserError(f"--reference {settings.reference}: only eager is timed against so far; use --reference eager")
-    if settings.device != "cpu":
-        raise UserError(f"--device {settings.device}: this version evaluates on cpu only; use --device cpu")
+    if settings.device not in ("cpu", "cuda"):
+        raise UserError(f"--device {settings.device}: there is no such device; use cpu or cuda")
 
 
 def doctor_layers() -> dict[str, str]:

@@ -15,7 +15,11 @@ from longodds.evaluator.sides import Cheat, Spent
 from longodds.evaluator.timing import Meter
 
 BATCH_NS = 50_000_000
-_MOST_CALLS, _ANSWERS = 256, 2
+_MOST_CALLS = {"cpu": 256, "cuda": 2048}
+_ANSWERS = 2
+# Of what asking costs the reference, what a program is credited with: on a GPU the oracle's clock holds all of it, and a
+# leaner program could save some.
+_CREDIT = {"cpu": 0.0, "cuda": 0.5}
 # CPU time outside the timer that is no accusation: for an answer, for a call, and of the batch.
 _ANSWER_NS, _CALL_NS, _SHARE = 150_000, 15_000, 0.01
 _TIMES = 2
@@ -63,7 +67,8 @@ class Bound:
                 f"the program's timer says {candidate.own / 1e6:.2f} ms for {calls} calls, its process used "
                 f"{candidate.cpu / 1e6:.2f} ms of CPU (the reference {usual / 1e6:.2f} ms beside its own)"
             )
-        self.cpu.append(_log(reference.inside, candidate.cpu))
+        credit = _CREDIT[meter.problem.place.kind] * reference.outside
+        self.cpu.append(_log(reference.inside, candidate.cpu - credit))
         self.wall.append(_log(reference.wall - max(reference.outside, answers * _ANSWER_NS), candidate.wall))
 
 
@@ -75,7 +80,7 @@ def _calls(meter: Meter) -> int:
     """Calls of a batch: on both sides at least BATCH_NS by the timers so far, unless that takes too many."""
     reference, candidate = meter.pairs.call_us(True) * 1e3, meter.pairs.call_us(False) * 1e3
     # A claim of several times needs no such precision of the candidate's side: then the reference's time decides.
-    return min(_MOST_CALLS, math.ceil(BATCH_NS / max(min(reference, 4 * candidate), 1.0)))
+    return min(_MOST_CALLS[meter.problem.place.kind], math.ceil(BATCH_NS / max(min(reference, 4 * candidate), 1.0)))
 
 
 def _batch_pair(meter: Meter) -> tuple[Spent, Spent, int, int]:

@@ -132,7 +132,7 @@ def calibrate(
     bare = replace(settings, calibration=None)
     plan = Plan.of(tasks, n)
     header = {
-        "device": device_name(),
+        "device": device_name(settings.device),
         "n": n,
         "tasks": [t.digest for t in tasks],
         "version": 3,
@@ -141,7 +141,7 @@ def calibrate(
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
         groups = _process_pairs(evaluator, plan, log, progress)
-    document: dict[str, Any] = {"device": device_name(), "between_process_sd": stats.between_process_sd(groups)}
+    document: dict[str, Any] = {"device": device_name(settings.device), "between_process_sd": stats.between_process_sd(groups)}
     log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
     document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
     write_document(path, document)

@@ -12,7 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,14 @@ _STOP_S, _CROWD_S = 10.0, 1.0
 _RESEND_S, _SPIN_S = 0.005, 0.0001
 _STOLEN_NS, _STOLEN_NS_A_THREAD = 200_000, 5_000
 _STOLEN_TIMES, _STOLEN_SHARE = 3, 0.1
+
+
+class Block(Protocol):
+    """Memory that a child reads its inputs from."""
+
+    block: torch.Tensor
+
+    def close(self) -> None: ...
 
 
 class _Iovec(ctypes.Structure):
@@ -54,12 +62,13 @@ def spawn(zygote: Zygote, program: str, config: dict[str, Any], state: torch.Ten
 class Child(Process):
     """One sandboxed process with one program, called again and again. inputs: memory shared with it."""
 
-    def __init__(self, forked: Forked, inputs: SharedBlock, memory_bytes: int) -> None:
+    def __init__(self, forked: Forked, inputs: Block, memory_bytes: int) -> None:
         super().__init__(forked, memory_bytes)
         self.inputs = inputs
         self.calls = 0
         self.asked = 0  # how often: one answer for several calls
         self.stolen = 0  # calls before which it used CPU time although frozen
+        self.took_ns = 0  # from waking it to its last answer
         self._frozen_ns = 0
         self._libc = sandbox.load_libc()
 
@@ -103,19 +112,21 @@ class Child(Process):
         that was preempted on its way into the stop uses its last microseconds, and others' time with them, later."""
         return self.stolen > max(_STOLEN_TIMES, _STOLEN_SHARE * self.asked)
 
-    def ask(self, timeout_s: float, count: int = 1) -> Frame:
+    def ask(self, timeout_s: float, count: int = 1, code: int = 0) -> Frame:
         """Send a CALL for `count` calls and wait for the answer. Raises what `wait` raises."""
         self.calls += count
         self.asked += 1
         nonce = secrets.randbits(63)
+        start = time.perf_counter_ns()
         self.stolen += self.thaw() > _STOLEN_NS + _STOLEN_NS_A_THREAD * self.kin.threads
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:
-            self.channel.send(frames.encode(Frame(Kind.CALL, count, nonce=nonce)))
+            self.channel.send(frames.encode(Frame(Kind.CALL, count, code, nonce=nonce)))
         except OSError:
             raise ChildEnded("the process ended before it was called") from None
         frame = self.wait(timeout_s)
+        self.took_ns = time.perf_counter_ns() - start
         self.freeze()
         if frame.kind is not Kind.ERROR and (frame.kind is not Kind.DONE or frame.nonce != nonce):
             raise ChildEnded("broke the protocol: an answer to another call")

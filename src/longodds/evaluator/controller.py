@@ -77,6 +77,9 @@ class LocalEvaluator:
         except BaseException:  # raised again: a process that was started must not be left, by Ctrl-C either
             self._stop()
             raise
+        if "user_error" in ready:
+            self._stop()
+            raise UserError(ready["user_error"])
         self.digest, self.isolation = ready["ready"], ready["isolation"]
 
     def _write(self, document: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from longodds.evaluator.settings import EvaluatorSettings
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
 _FORKS = 200
+_CUDA = ("CUDA_VISIBLE_DEVICES", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES")
 _FORKS_FRESH = 32  # of a server for fresh processes: loading torch in a new one takes seconds
 # By default the C library returns memory to the kernel and takes it back as it happens to lie, in some processes at
 # each call and in others never: page faults that differ between two processes of one program, and a fifth of the time
@@ -64,6 +65,7 @@ class Zygote:
     layers: tuple[str, ...] = ()
     hide: tuple[Path, ...] = ()
     way: str = "sound"
+    device: str = "cpu"
     forks: int = 0
     process: subprocess.Popen[bytes] | None = None
     control: socket.socket | None = None
@@ -113,6 +115,7 @@ class Zygote:
                 "core": self.core,
                 "uid": uid,
                 "way": self.way,
+                "device": self.device,
             }
             socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno(), inputs_fd, state_fd, err_write])
             answer, fds = self._answer(control)
@@ -168,10 +171,13 @@ class ForkServers:
 
     def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
         hide = hidden_folders(settings)
-        self.lease = CoreLease(settings.core, shared=False) if way == "seed" else lease(settings.core)
+        self.cuda = settings.device == "cuda"
+        alone = way == "seed" or self.cuda
+        self.lease = CoreLease(settings.core, shared=False) if alone else lease(settings.core)
         count = 1 + FRESH if way == "sound" else 1
         self._zygotes = [
-            Zygote(self.lease.core, settings.memory_limit(), root, hide=hide, way=way) for _ in range(count)
+            Zygote(self._core(), settings.memory_limit(), root, hide=hide, way=way, device=settings.device)
+            for _ in range(count)
         ]
         self._zygotes[0].start()  # it loads torch while the layers are tried, and while the oracle loads torch
         self._unpinned: int | None = None
@@ -180,8 +186,12 @@ class ForkServers:
         self._probe.mkdir()
         boot = f"import sys; sys.path[:0] = {[_SOURCE]!r}; from longodds.evaluator.sandbox import main; main()"
         # A process of its own: the layers are tried in forks, and this one may have threads.
-        command = [sys.executable, "-B", "-c", boot, *map(str, (self._probe, *hide))]
+        command = [sys.executable, "-B", "-c", boot, settings.device, *map(str, (self._probe, *hide))]
         self._probing = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+    def _core(self) -> int | None:
+        """Where children are pinned; on a GPU they aren't: its driver's threads would wait for the program's."""
+        return None if self.cuda else self.lease.core
 
     @property
     def isolation(self) -> dict[str, str]:
@@ -257,7 +267,7 @@ def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
 
 def clean_environment() -> dict[str, str]:
     """What children inherit: no secrets, one thread, an allocator that keeps what it has."""
-    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME") if k in os.environ}
+    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", *_CUDA) if k in os.environ}
     threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return kept | threads | KEEPS_MEMORY
 

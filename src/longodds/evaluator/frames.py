@@ -21,11 +21,16 @@ _MAGIC = 0x4C4F4444  # "LODD"
 
 class Kind(IntEnum):
     READY = 1  # child -> oracle: program imported, model built, weights delivered
-    CALL = 2  # oracle -> child: nonce = a random number, value = calls to make, one on each of the first input slots
+    # oracle -> child: nonce = a random number, value = calls to make, one on each of the first input slots, code = on a
+    # GPU, nanoseconds that the device is to wait before them
+    CALL = 2
     # child -> oracle: the nonce back, value = nanoseconds of all calls by the child's timer, code = how many of them it
     # was not on a core (at most MOST_OFF), words = an address per output of each call, call by call
     DONE = 3
     ERROR = 4  # child -> oracle: code = Fault, text = message
+    # child -> oracle, before a DONE, on a GPU only: words = for each allocation that an output lies in for the first
+    # time its address there, its bytes, and the eight words of its handle
+    MEMORY = 5
 
 
 class Fault(IntEnum):

@@ -18,7 +18,7 @@ Transform = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
 def _noise(x: torch.Tensor, g: torch.Generator, kind: str = "rand") -> torch.Tensor:
-    return REAL[kind](x.shape, generator=g, dtype=torch.float32).to(x.dtype)
+    return REAL[kind](x.shape, generator=g, dtype=torch.float32, device=x.device).to(x.dtype)
 
 
 def _signs(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
@@ -48,9 +48,9 @@ def _sparse(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
 
 def _places(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     """A few of the flat positions of x, often one."""
-    pick = int(REAL["randint"](0, 6, (1,), generator=g))
+    pick = int(REAL["randint"](0, 6, (1,), generator=g, device=x.device))
     count = min(x.numel(), (1, 1, 2, 3, 8, max(1, x.numel() // 4096))[pick])
-    return REAL["randint"](0, x.numel(), (count,), generator=g)
+    return REAL["randint"](0, x.numel(), (count,), generator=g, device=x.device)
 
 
 def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
@@ -58,7 +58,7 @@ def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     if x.numel() == 0:
         return x
     flat, places = x.clone().reshape(-1), _places(x, g)
-    scale = REAL["rand"](places.shape, generator=g).to(x.dtype)
+    scale = REAL["rand"](places.shape, generator=g, device=x.device).to(x.dtype)
     flat[places] = -flat[places] * (1 + 7 * scale)
     return flat.reshape(x.shape)
 
@@ -75,7 +75,7 @@ def _infinite(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     if x.numel() == 0:
         return x
     flat, places = x.clone().reshape(-1), _places(x, g)
-    signs = 2.0 * (REAL["rand"](places.shape, generator=g) < 0.5) - 1.0
+    signs = 2.0 * (REAL["rand"](places.shape, generator=g, device=x.device) < 0.5) - 1.0
     flat[places] = (signs * float("inf")).to(x.dtype)
     return flat.reshape(x.shape)
 
@@ -112,18 +112,23 @@ def draw(get_inputs: Callable[[], Any], law: str, seed: int, namespace: dict[str
 
     namespace: globals of the task's module, where constructors may be bound under names of their own.
     """
-    generator = torch.Generator().manual_seed(seed ^ 0x5EED)
+    generators: dict[torch.device, torch.Generator] = {}
     transform = LAWS[law]
 
+    def generator(x: torch.Tensor) -> torch.Generator:
+        if x.device not in generators:
+            generators[x.device] = torch.Generator(x.device).manual_seed(seed ^ 0x5EED)
+        return generators[x.device]
+
     def floats(x: torch.Tensor) -> torch.Tensor:
-        return x if transform is None else transform(x, generator)
+        return x if transform is None else transform(x, generator(x))
 
     def integers(x: torch.Tensor) -> torch.Tensor:
         if law == "constant_rows":
-            return _constant_rows(x, generator)
+            return _constant_rows(x, generator(x))
         if law in ("ties", "sparse") and x.numel():
             # Both mean few distinct values for an integer: the smallest takes over.
-            keep = REAL["rand"](x.shape, generator=generator) < (0.5 if law == "ties" else 0.1)
+            keep = REAL["rand"](x.shape, generator=generator(x), device=x.device) < (0.5 if law == "ties" else 0.1)
             return torch.where(keep, x, x.min())
         return x
 

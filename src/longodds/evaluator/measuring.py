@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from longodds.evaluator import cores, forks, stats
+from longodds.evaluator import forks, stats
 from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.outcome import judged
@@ -32,6 +32,7 @@ class Measuring:
     def __init__(self, settings: EvaluatorSettings, processes: Processes, rng: random.Random) -> None:
         self.settings, self.processes, self.rng = settings, processes, rng
         self.calibration = Calibration.load(settings.calibration, settings.device)
+        self.resolution = stats.RESOLUTION[settings.device]
 
     def screen(self, problem: Problem, program: str, reference: Side, candidate: Side) -> tuple[list[Pairs], bool]:
         """Time two process pairs, the one given and one more; (their pairs, whether it looks faster).
@@ -52,7 +53,9 @@ class Measuring:
                     meter.run(pairs // stats.SCREENING_PAIRS - len(meter.pairs))
                 if not all(parts):
                     return [first.pairs], False
-                looks = stats.screened([*first.pairs.d, *second.pairs.d], most, self.calibration.spread)
+                looks = stats.screened(
+                    [*first.pairs.d, *second.pairs.d], most, self.calibration.spread, self.resolution
+                )
                 if looks is not None or second.hopeless() or time.monotonic() > first.deadline:
                     return parts, looks is True
             return parts, False
@@ -109,7 +112,7 @@ class Measuring:
         """Whether more pairs would not help: it is slower or the same, or the time is over."""
         pooled = [x for p in fresh for x in p.d]
         done = self._interval(fresh, family=family).high < 0
-        done = done or stats.futile(pooled, self.settings.max_pairs, self.calibration.spread)
+        done = done or stats.futile(pooled, self.settings.max_pairs, self.calibration.spread, self.resolution)
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter]) -> None:
@@ -159,7 +162,7 @@ class Measuring:
         low, point, supported = own.low, own.median, outer.low
         labels = list(blank.labels) + list(self.calibration.labels)
         if self.processes.servers.lease.shared:
-            labels.append(cores.SHARED)
+            labels.append(self.processes.servers.lease.label)
         if bound is not None and len(bound):
             supported = max(supported, bound.low())
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.

@@ -14,10 +14,12 @@ from dataclasses import replace
 
 import torch
 
-from longodds.errors import InfraError
+from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
+from longodds.evaluator.cores import lease_gpu
+from longodds.evaluator.device import Device
 from longodds.evaluator.forks import ForkServers
 from longodds.evaluator.measuring import Measuring
 from longodds.evaluator.naive import NaiveWays
@@ -40,11 +42,19 @@ class Oracle:
         self.settings = settings
         self.secret = settings.seed if settings.seed is not None else int.from_bytes(os.urandom(6), "little")
         rng = random.Random(self.secret)
+        library = torch.__version__
+        if settings.device == "cuda":
+            if not torch.cuda.is_available():
+                raise UserError("--device cuda: no GPU that PyTorch can use is here; use --device cpu")
+            gpu = torch.cuda.get_device_properties(0)
+            library = f"{library}, CUDA {torch.version.cuda}, {gpu.name}"
+            servers.lease.close()
+            servers.lease = lease_gpu(str(gpu.uuid))
         self.processes = Processes(settings, servers, rng)
         self.isolation = self.processes.isolation
         self.measuring = Measuring(settings, self.processes, rng)
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
-        self.digest = settings.digest(torch.__version__)
+        self.digest = settings.digest(library)
         self.problems: dict[str, Problem] = {}
         self._at_work = ""
 
@@ -58,11 +68,20 @@ class Oracle:
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
-            problem = Problem(task, self.secret).load()
+            problem = self._load(task)
             with self.processes.reference(problem, 0) as side:
                 observe_reference(problem, side, self.settings.run_timeout_s)
             self.problems[task.digest] = problem
         return self.problems[task.digest]
+
+    def _load(self, task: Task) -> Problem:
+        try:
+            return Problem(task, self.secret, Device(self.settings.device)).load()
+        except torch.OutOfMemoryError as error:
+            self.problems.clear()
+            torch.cuda.empty_cache()
+            total = torch.cuda.mem_get_info()[1] / 1e9
+            raise UserError(f"{task.id}: needs more memory than this GPU of {total:.0f} GB has: {error}") from None
 
     def judge(self, task: Task, program: str, *, timed: bool, slowed_by: float = 0.0) -> Verdict:
         """Verdict of one program. Raises UserError (the task) or InfraError (ours).

@@ -15,6 +15,8 @@ import torch
 from longodds.errors import UserError
 from longodds.evaluator import battery, laws, tree
 from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
+from longodds.evaluator.device import Device
+from longodds.evaluator.task_code import load_module, named
 from longodds.evaluator.variation import constant_leaves, vary_leaves
 from longodds.evaluator.weights import State, make_state, turn_signs
 from longodds.evaluator.yardstick import (
@@ -22,7 +24,6 @@ from longodds.evaluator.yardstick import (
     Answer,
     Yardstick,
     ask,
-    available_bytes,
     fresh,
     measure,
     sanitizes,
@@ -36,6 +37,8 @@ _SHOWN = {"base": 2, "rare": 3}  # draws of a law in the correctness phase, one 
 _HIDDEN = 1
 _RARE_EVERY = 5
 _MANY = 4096  # elements
+_REORDERED = 1e-4  # of the output's scale
+_DRAWS_SHARE = 1 / 3  # of the memory that can be had, for all draws
 _YARDSTICK_S, _PREPARE_S = 2.0, 20.0  # of CPU time: for one evaluation, for all laws
 _BANK_BYTES, _BANK_SHARE = 2 << 30, 1 / 8  # at most, and of the memory that can be had
 _STEADY, _STEADY_FLOOR = 30.0, 1e-4
@@ -64,6 +67,7 @@ class Problem:
 
     task: Task
     secret: int
+    place: Device = field(default_factory=Device)
     input_spec: tree.Spec = field(default_factory=dict)
     input_leaves: list[tree.Leaf] = field(default_factory=list)
     input_bytes: int = 0
@@ -90,25 +94,32 @@ class Problem:
     def load(self) -> Problem:
         start = time.monotonic()
         torch.set_grad_enabled(False)
-        self._module = _load_module(self.task)
-        with _named(self.task, "get_inputs"):
+        self._module = load_module(self.task)
+        with named(self.task, "get_inputs"):
             first = self._draw("base", 0)
-        with _named(self.task, "inputs", tree.Unsupported):
+        with named(self.task, "inputs", tree.Unsupported):
             self.input_spec, self.input_leaves, self.input_bytes = tree.describe(first)
         model = self._build(first)
-        with _named(self.task, "forward"):
+        with named(self.task, "forward"):
             self._check_repeats(model, first)
             self._constants(model, first)
             handles_nan = sanitizes(model, first)
         self._yardsticks(model, first, handles_nan=handles_nan)
         self._battery()
-        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * available_bytes()))
+        if self.on_gpu:
+            flags = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+            self.labels.append(f"tf32:matmul={'on' if flags[0] else 'off'},cudnn={'on' if flags[1] else 'off'}")
+        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * self.place.room()))
         self.prepare_s = time.monotonic() - start
         return self
 
     @property
     def mutates(self) -> bool:
         return bool(self.mutated)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.place.on_gpu
 
     def _seed(self, law: str, number: int) -> int:
         return int(digest_text(str(self.secret), self.task.digest, law, str(number))[:12], 16)
@@ -117,7 +128,8 @@ class Problem:
         """Draw `number` of a law. What the task never draws is as the task gives it in the very first one only."""
         assert self._module is not None
         seed = self._seed(law, number) if seed is None else seed
-        inputs = laws.draw(self._module.get_inputs, law, seed, self._module.__dict__)
+        with self.place.default():
+            inputs = self.place.place(laws.draw(self._module.get_inputs, law, seed, self._module.__dict__))
         if not isinstance(inputs, (list, tuple)):
             raise UserError(f"{self.task.id}: get_inputs returns a {type(inputs).__name__}; a list of inputs is needed")
         plain = law == "base" and number == 0
@@ -128,19 +140,19 @@ class Problem:
         assert self._module is not None
         factory = self._module.Model
         seeds = [self._seed("weights", i) & 0xFFFF_FFFF for i in range(6)]
-        with _named(self.task, "get_init_inputs"):
+        with named(self.task, "get_init_inputs"):
             torch.manual_seed(seeds[0])
             init = list(getattr(self._module, "get_init_inputs", list)())
             tree.describe(init, path="get_init_inputs")
-        with _named(self.task, "Model"):
+        with named(self.task, "Model"):
             state = make_state(factory, init, (seeds[0], seeds[1], seeds[2]))
-            model = state.build(factory, seeds[3])
+            model = self._built(state, seeds[3])
         self._first_call(model, first)
-        with _named(self.task, "forward"):
+        with named(self.task, "forward"):
             plain = sensitivity(model, first, ())
-            other = ask(state.build(factory, seeds[4]), fresh(first))
+            other = ask(self._built(state, seeds[4]), fresh(first))
             usual = ask(model, fresh(first))
-            if not _equal(usual, other) and _equal(usual, ask(model, fresh(first))):
+            if not self._equal(usual, other) and self._equal(usual, ask(model, fresh(first))):
                 raise UserError(
                     f"{self.task.id}: Model draws numbers in __init__ that are neither parameters nor buffers, so no "
                     "program can have them: register them with register_buffer"
@@ -148,7 +160,7 @@ class Problem:
 
             def steady(candidate: State) -> bool:
                 try:
-                    reached = sensitivity(candidate.build(factory, seeds[3]), first, ())
+                    reached = sensitivity(self._built(candidate, seeds[3]), first, ())
                 except Exception:  # boundary: the task's own code may refuse such weights in any way
                     return False
                 return reached <= max(_STEADY * plain, _STEADY_FLOOR)
@@ -156,18 +168,30 @@ class Problem:
             state, everywhere = turn_signs(state, steady, seeds[5])
             if not everywhere:
                 self.labels.append("weights:signs-kept")
-            model = state.build(factory, seeds[3])
+            model = self._built(state, seeds[3])
         self.state = state.block
         self.config = state.config | {"inputs": self.input_spec}
         return model
 
+    def _built(self, state: State, seed: int) -> torch.nn.Module:
+        assert self._module is not None
+        return state.build(self._module.Model, seed).to(self.place.kind)
+
+    def _equal(self, a: Answer, b: Answer) -> bool:
+        """Of two answers to equal inputs; on a GPU sums may come out in another order each time."""
+        slack = _REORDERED if self.on_gpu else 0.0
+        pairs = list(zip(a.leaves, b.leaves, strict=True))
+        return all(Errors.between(x, y).peak <= slack * _scale(y) for x, y in pairs)
+
     def _first_call(self, model: torch.nn.Module, first: list[Any]) -> None:
         """What the reference returns, and which of its inputs it changes."""
         after = fresh(first)
-        with _named(self.task, "forward"):
+        with named(self.task, "forward"):
             output = model(*after)
-        with _named(self.task, "outputs", tree.Unsupported):
+        with named(self.task, "outputs", tree.Unsupported):
             self.output_spec, self.output_leaves, _ = tree.describe(output, dense=True, path="output")
+        if self.on_gpu and any(isinstance(v, torch.Tensor) and not v.is_cuda for v in tree.values(output)):
+            raise UserError(f"{self.task.id}: forward returns a tensor on the CPU for inputs on the GPU")
         if not self.output_leaves or len(self.output_leaves) > 256:
             raise UserError(
                 f"{self.task.id}: forward returns {len(self.output_leaves)} outputs; 1 to 256 can be judged"
@@ -179,7 +203,7 @@ class Problem:
         return self.config | {"entry": entry, "outputs": self.output_spec, "seed": seed}
 
     def _check_repeats(self, model: torch.nn.Module, first: list[Any]) -> None:
-        if not _equal(ask(model, fresh(first), self.mutated), ask(model, fresh(first), self.mutated)):
+        if not self._equal(ask(model, fresh(first), self.mutated), ask(model, fresh(first), self.mutated)):
             raise UserError(
                 f"{self.task.id}: the reference is stochastic (two calls on equal inputs differ, as with dropout in "
                 "train mode): not judgeable"
@@ -222,7 +246,9 @@ class Problem:
         if yardstick.wide is None:
             self.labels.append("yardstick:declared-precision")
         spent, moved = time.process_time() - start, self._drawn_leaves()
-        brief = spent > _YARDSTICK_S  # it has been asked once
+        draws = self.input_bytes + 3 * sum(leaf.nbytes for leaf in self.output_leaves)
+        much = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.place.room()
+        brief = spent > _YARDSTICK_S or much  # it has been asked once
         usual = self._draw("base", 1, self._seed("changes", 0))
         for law in laws.LAWS:
             if law != "base" and (brief or spent > _PREPARE_S):
@@ -288,7 +314,7 @@ class Problem:
                 return "exact outputs depend on rounding"
             bounds = [widest(a, b) for a, b in zip(bounds or now, now, strict=True)]
             expected = [g if is_exact(g) else t for g, t in zip(got.leaves, truth.leaves, strict=True)]
-            block = torch.zeros(self.input_bytes, dtype=torch.uint8)
+            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.place.kind)
             tree.write(inputs, self.input_leaves, block)
             draws.append(Draw(law, self._seed(law, number), block, tuple(expected[:count]), tuple(expected[count:])))
         assert bounds is not None
@@ -330,7 +356,7 @@ class Problem:
         if number < len(self._bank):
             return self._bank[number], law
         inputs = self._draw(law, number + 1, self._seed("timed", number))
-        block = torch.zeros(self.input_bytes, dtype=torch.uint8)
+        block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.place.kind)
         tree.write(inputs, self.input_leaves, block)
         if number == len(self._bank) and (number + 1) * self.input_bytes <= self._bank_bytes:
             self._bank.append(block)
@@ -347,10 +373,6 @@ class Problem:
     @property
     def names(self) -> list[str]:
         return leaf_names(self.output_leaves)
-
-
-def _equal(a: Answer, b: Answer) -> bool:
-    return all(Errors.between(x, y).peak == 0 for x, y in zip(a.leaves, b.leaves, strict=True))
 
 
 def _scale(t: torch.Tensor) -> float:
@@ -371,30 +393,3 @@ def _leaf_paths(spec: tree.Spec) -> list[str]:
 
     walk(spec, "")
     return names
-
-
-def _load_module(task: Task) -> types.ModuleType:
-    module = types.ModuleType("task")
-    module.__file__ = f"<{task.id}>"
-    try:
-        exec(compile(task.reference, f"<{task.id}>", "exec"), module.__dict__)
-    except Exception as error:  # boundary: the task's own code may raise anything
-        raise UserError(f"{task.id}: the problem file raises {type(error).__name__}: {error}") from None
-    for name in ("Model", "get_inputs"):
-        if not hasattr(module, name):
-            raise UserError(f"{task.id}: the problem file defines no {name}")
-    return module
-
-
-class _named:
-    """Names the task and the part that failed: the caller's file, so a UserError."""
-
-    def __init__(self, task: Task, part: str, kinds: type[Exception] = Exception) -> None:
-        self.task, self.part, self.kinds = task, part, kinds
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self.kinds) and not isinstance(error, UserError):
-            raise UserError(f"{self.task.id}: {self.part}: {type(error).__name__}: {error}") from None

@@ -6,10 +6,11 @@ import contextlib
 import random
 import time
 from collections.abc import Generator
+from typing import Any
 
 from longodds.errors import InfraError
-from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, spawn
-from longodds.evaluator.forks import ForkServers
+from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words, spawn
+from longodds.evaluator.forks import ForkServers, Zygote
 from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots, stride
@@ -23,16 +24,38 @@ class Processes:
     def __init__(self, settings: EvaluatorSettings, servers: ForkServers, rng: random.Random) -> None:
         self.settings, self.servers, self.rng = settings, servers, rng
         self.isolation = servers.isolation
+        self._rings: dict[bool, Any] = {}
+        self._rings_of = ""
 
     @contextlib.contextmanager
     def child(self, problem: Problem, program: str, entry: str, number: int) -> Generator[Child]:
         """A child of fork server `number` that loads `program`; ended in the end."""
         config = problem.child_config(entry, self.rng.getrandbits(31)) | {"stride": stride(problem)}
-        child = spawn(self.servers.get(number), program, config, problem.state, slots(problem) * stride(problem))
+        zygote = self.servers.get(number)
+        if problem.on_gpu:
+            child: Child = self._spawn_cuda(zygote, problem, program, config)
+        else:
+            child = spawn(zygote, program, config, problem.state, slots(problem) * stride(problem))
         try:
             yield child
         finally:
             child.close()
+
+    def _spawn_cuda(self, zygote: Zygote, problem: Problem, program: str, config: dict[str, Any]) -> Child:
+        from longodds.evaluator.cuda import DeviceBlock
+        from longodds.evaluator.cuda_children import spawn_cuda
+
+        # One ring for all references and one for all programs of a task: only one process is asked at a time, and each
+        # finds its inputs written anew. A program can't reach the references' ring.
+        if self._rings_of != problem.task.digest:
+            for ring in self._rings.values():
+                ring.close()
+            self._rings.clear()
+            self._rings_of = problem.task.digest
+        trusted = config["entry"] == "Model"
+        if trusted not in self._rings:
+            self._rings[trusted] = DeviceBlock(max(slots(problem) * stride(problem), 1))
+        return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted])
 
     def ready(self, child: Child) -> None:
         """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
@@ -58,7 +81,8 @@ class Processes:
                 self.ready(child)
             except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
                 what = f"{problem.task.id}: the reference does not run in its child process"
-                raise InfraError(f"{what}: {error}") from None
+                words = last_words(child)
+                raise InfraError(f"{what}: {error}{': ' + words if words else ''}") from None
             yield Side(child, problem, trusted=True)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from longodds.evaluator import frames
 from longodds.evaluator.problem import Problem
 
 _SLOTS, _BYTES, _PAGE = 64, 128 << 20, 4096
+_SLOTS_GPU, _SHARE_GPU = 256, 1 / 16  # of the GPU's memory
 
 
 def stride(problem: Problem) -> int:
@@ -17,4 +18,7 @@ def slots(problem: Problem) -> int:
     """Slots of the ring: as many as memory (inputs and kept outputs) and an answer's size allow."""
     each = stride(problem) + sum(leaf.nbytes for leaf in problem.output_leaves)
     addresses = frames.MAX_LEAVES // max(len(problem.output_leaves), 1)
-    return max(1, min(_SLOTS, _BYTES // max(each, 1), addresses))
+    most, room = _SLOTS, _BYTES
+    if problem.on_gpu:
+        most, room = _SLOTS_GPU, int(_SHARE_GPU * problem.place.total_bytes)
+    return max(1, min(most, room // max(each, 1), addresses))

@@ -31,13 +31,17 @@ PRIVATE_UIDS = range(61_000, 65_000)  # no accounts; one for each oracle, since 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What holds a child. `layers`: those that the probes found to hold here; `scratch`: its only writable folder."""
+    """What holds a child. `layers`: those that the probes found to hold here; `scratch`: its only writable folder.
+
+    cuda: what CUDA needs is left open: its devices, names of threads in /proc, sockets of the Unix family, addresses.
+    """
 
     layers: tuple[str, ...]
     scratch: Path
     memory_bytes: int
     hide: tuple[Path, ...] = ()
     uid: int = PRIVATE_UIDS[0]
+    cuda: bool = False
 
 
 def load_libc() -> ctypes.CDLL:
@@ -64,8 +68,10 @@ def readable_paths() -> tuple[Path, ...]:
     return (*interpreter_paths(), *(Path(p) for p in system))
 
 
-def writable_paths(scratch: Path) -> tuple[Path, ...]:
-    return (scratch, *(Path(p) for p in ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")))
+def writable_paths(scratch: Path, *, cuda: bool = False) -> tuple[Path, ...]:
+    plain = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+    more = ("/proc", *map(str, Path("/dev").glob("nvidia*"))) if cuda else ()
+    return (scratch, *(Path(p) for p in (*plain, *more)))
 
 
 def enter_namespaces(libc: ctypes.CDLL, plan: Plan) -> None:
@@ -108,9 +114,9 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
     if "no_new_privs" in plan.layers and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     if "landlock" in plan.layers:
-        landlock.apply(libc, read=readable_paths(), write=writable_paths(plan.scratch))
+        landlock.apply(libc, read=readable_paths(), write=writable_paths(plan.scratch, cuda=plan.cuda))
     if "seccomp" in plan.layers:
-        seccomp.apply(libc)
+        seccomp.apply(libc, unix_sockets=plan.cuda)
 
 
 def _limit(plan: Plan) -> None:
@@ -119,6 +125,8 @@ def _limit(plan: Plan) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     if "private_uid" in plan.layers:  # the limit counts all processes of a uid: only an own uid can be limited
         resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
+    if plan.cuda:  # reserves addresses for all memory of host and device; resident memory is watched instead
+        return
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + plan.memory_bytes, used + plan.memory_bytes))
 
@@ -174,6 +182,8 @@ def in_namespaces(libc: ctypes.CDLL, plan: Plan, body: Callable[[], int], announ
         code = 70
         try:
             code = body()
+        except Exception as error:  # boundary: the forked process ends here, and says why
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(code)
     announce(pid)
@@ -219,13 +229,13 @@ def _denied(action: Callable[[], object]) -> bool:
 class _Probes:
     """One check per layer, each run in a throw-away child that tries what the layer forbids."""
 
-    def __init__(self, scratch: Path, hide: Sequence[Path]) -> None:
+    def __init__(self, scratch: Path, hide: Sequence[Path], *, cuda: bool) -> None:
         self.libc = load_libc()
-        self.scratch, self.hide = scratch, tuple(hide)
+        self.scratch, self.hide, self.cuda = scratch, tuple(hide), cuda
         self.proved: list[str] = []
 
     def _plan(self, *layers: str) -> Plan:
-        return Plan(layers, self.scratch, 4 << 30, self.hide)
+        return Plan(layers, self.scratch, 4 << 30, self.hide, cuda=self.cuda)
 
     def _nested(self, layers: tuple[str, ...], body: Callable[[], bool]) -> bool:
         return in_namespaces(self.libc, self._plan(*layers), lambda: 0 if body() else 1, lambda _: None) == 0
@@ -237,6 +247,8 @@ class _Probes:
 
     def rlimits(self) -> bool:
         enter(self.libc, self._plan("rlimits"))
+        if self.cuda:
+            return resource.getrlimit(resource.RLIMIT_FSIZE)[0] == _SCRATCH_BYTES
         try:
             bytearray(8 << 30)
         except MemoryError:
@@ -293,11 +305,14 @@ class _Probes:
         return _denied(lambda: socket.socket(socket.AF_INET)) and _denied(lambda: os.sched_setaffinity(0, cores))
 
 
-def probe_layers(scratch: Path, hide: Sequence[Path] = ()) -> dict[str, str]:
-    """Layer -> "on" where a probe saw it hold, else "off: reason". Forks; call it from a single-threaded process."""
+def probe_layers(scratch: Path, hide: Sequence[Path] = (), *, cuda: bool = False) -> dict[str, str]:
+    """Layer -> "on" where a probe saw it hold, else "off: reason". Forks; call it from a single-threaded process.
+
+    cuda: with what is left open for CUDA.
+    """
     if platform.system() != "Linux":
         return {name: f"off: not on {platform.system()}" for name in LAYERS}
-    probes = _Probes(scratch, hide)
+    probes = _Probes(scratch, hide, cuda=cuda)
     report: dict[str, str] = {}
     for name in LAYERS:
         reason = _survives(getattr(probes, name))
@@ -308,6 +323,7 @@ def probe_layers(scratch: Path, hide: Sequence[Path] = ()) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the report of `probe_layers` to standard output, as JSON. Arguments: scratch folder, folders to hide."""
-    scratch, *hide = map(Path, sys.argv[1:])
-    sys.stdout.write(json.dumps(probe_layers(scratch, hide)))
+    """Write the report of `probe_layers` to standard output, as JSON. Arguments: device, scratch folder, folders to
+    hide."""
+    scratch, *hide = map(Path, sys.argv[2:])
+    sys.stdout.write(json.dumps(probe_layers(scratch, hide, cuda=sys.argv[1] == "cuda")))

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import platform
 import struct
-from collections.abc import Collection
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _DENIED: dict[str, dict[str, int]] = {
@@ -51,6 +50,7 @@ _DENIED_CLONES = 0x7E020000 | 0x8000
 _LD_W, _JEQ, _JSET, _JGE, _AND, _RET = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_AF_UNIX = 1
 
 
 class _Program(ctypes.Structure):
@@ -61,10 +61,10 @@ def _op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
     return struct.pack("<HBBI", code, jt, jf, k)
 
 
-def build_filter(machine: str, allowed: Collection[str] = ()) -> bytes:
+def build_filter(machine: str, *, unix_sockets: bool = False) -> bytes:
     """BPF instructions for `machine` (`x86_64` or `aarch64`); raises KeyError for another one.
 
-    allowed: names of calls that are not denied after all.
+    unix_sockets: sockets of the Unix family can be made, which CUDA's driver insists on; they can't be connected.
     """
     eperm, enosys = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     ops = [
@@ -75,7 +75,11 @@ def build_filter(machine: str, allowed: Collection[str] = ()) -> bytes:
     ]
     if machine == "x86_64":
         ops += [_op(_JGE, 0x40000000, 0, 1), _op(_RET, eperm)]  # the x32 numbers
-    for number in (number for name, number in _DENIED[machine].items() if name not in allowed):
+    denied = dict(_DENIED[machine])
+    if unix_sockets:
+        ops += [_op(_JEQ, denied.pop("socket"), 0, 4), _op(_LD_W, 16), _op(_JEQ, _AF_UNIX, 0, 1), _op(_RET, _ALLOW)]
+        ops += [_op(_RET, eperm)]
+    for number in denied.values():
         ops += [_op(_JEQ, number, 0, 1), _op(_RET, eperm)]
     # clone3's flags lie behind a pointer that a filter can't read: ENOSYS makes libc fall back to clone.
     ops += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, enosys)]
@@ -92,9 +96,9 @@ def supported() -> bool:
     return platform.system() == "Linux" and platform.machine() in _AUDIT_ARCH
 
 
-def apply(libc: ctypes.CDLL, allowed: Collection[str] = ()) -> None:
+def apply(libc: ctypes.CDLL, *, unix_sockets: bool = False) -> None:
     """Install the filter on this thread and all it will start; needs no_new_privs. Raises OSError."""
-    code = build_filter(platform.machine(), allowed)
+    code = build_filter(platform.machine(), unix_sockets=unix_sockets)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:

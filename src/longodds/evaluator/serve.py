@@ -71,12 +71,15 @@ def _watch_controller(servers: ForkServers, root: Path) -> None:
 def _serve(settings: EvaluatorSettings, servers: ForkServers, source: Any, sink: Any) -> None:
     from longodds.evaluator.oracle import Oracle
 
-    oracle = Oracle(settings, servers)
-
     def answer(document: dict[str, Any]) -> None:
         sink.write(json.dumps(document) + "\n")
         sink.flush()
 
+    try:
+        oracle = Oracle(settings, servers)
+    except UserError as error:
+        answer({"user_error": str(error)})
+        return
     answer({"ready": oracle.digest, "isolation": oracle.isolation})
     try:
         for line in source:

@@ -78,8 +78,12 @@ class EvaluatorSettings:
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def device_name() -> str:
-    """The CPU's name and core count, e.g. `AMD EPYC 9R14 (2 cores)`."""
+def device_name(device: str = "cpu") -> str:
+    """The CPU's name and core count, e.g. `AMD EPYC 9R14 (2 cores)`, or the first GPU's name, as its driver says."""
+    if device == "cuda":
+        files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        lines = files[0].read_text().splitlines() if files else []
+        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")), "CUDA GPU")
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -117,7 +117,7 @@ class Server:
             used, start = cpu_clock(), clock()
             out = model(*arguments)
             produced: list[Any] = values(out)
-            held = [_settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
+            held = [settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
             took = clock() - start
             elapsed += took
             off += max(0, took - (cpu_clock() - used))
@@ -130,7 +130,7 @@ class Server:
                 wrong = self.mismatch(spec, out)
                 if wrong:
                     raise Failure(Fault.STRUCTURE, wrong)
-                held = [_scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
+                held = [scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
             kept.append(held)
             words += [t.data_ptr() for t in held]
         return Frame(Kind.DONE, elapsed, min(off, frames.MOST_OFF), tuple(words), nonce=nonce)
@@ -145,8 +145,10 @@ class Server:
             frame = frames.decode(data)
             if frame.kind is not Kind.CALL:
                 return
-            nonce, count = frame.nonce, frame.value
-            self.send(frames.encode(self.guard(lambda n=nonce, c=count: self.call(n, c, spec, layout))))
+            self.send(frames.encode(self.guard(lambda f=frame: self.answer(f, spec, layout))))
+
+    def answer(self, frame: Frame, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
+        return self.call(frame.nonce, frame.value, spec, layout)
 
     def guard(self, action: Any) -> Frame:
         """Run program code; whatever it raises becomes an ERROR frame."""
@@ -162,7 +164,7 @@ class Server:
             return Frame(Kind.ERROR, code=fault, text=text)
 
 
-def _settled(value: Any, leaf: tree.Leaf) -> Any:
+def settled(value: Any, leaf: tree.Leaf) -> Any:
     """The layout is the reference's: bringing a tensor into it is part of the program's time."""
     if type(value) is not torch.Tensor or tuple(value.shape) != leaf.shape:
         return value
@@ -173,11 +175,11 @@ def _settled(value: Any, leaf: tree.Leaf) -> Any:
     return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype).copy_(value)
 
 
-def _scalar_cell(value: Any, leaf: tree.Leaf) -> torch.Tensor:
+def scalar_cell(value: Any, leaf: tree.Leaf) -> torch.Tensor:
     return torch.tensor([value], dtype=leaf.dtype)
 
 
-def _map(fd: int, size: int, *, writable: bool) -> torch.Tensor:
+def map_block(fd: int, size: int, *, writable: bool) -> torch.Tensor:
     if size == 0:
         return torch.empty(0, dtype=torch.uint8)
     access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
@@ -190,8 +192,8 @@ def _map(fd: int, size: int, *, writable: bool) -> torch.Tensor:
 def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
     """Serve until the oracle hangs up. Called in the sandbox, after every layer is on."""
     config = json.loads(config_path.read_text())
-    inputs = _map(inputs_fd, config["inputs_bytes"], writable=True)
-    state = _map(state_fd, config["state_bytes"], writable=False)
+    inputs = map_block(inputs_fd, config["inputs_bytes"], writable=True)
+    state = map_block(state_fd, config["state_bytes"], writable=False)
     os.close(inputs_fd)
     os.close(state_fd)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

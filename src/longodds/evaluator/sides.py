@@ -34,8 +34,8 @@ class Spent:
     """What some calls took, by every clock (ns).
 
     own: the child's timer. off: how much of it the child was not on a core, by its own count. The program could forge
-    both. cpu: its process's CPU time, read from outside, which waiting for a busy core does not lengthen. wall: the
-    oracle's clock, from asking until the child stands still again. wait: how long the child waited for its core, as the
+    both. cpu: its process's CPU time, read from outside, which waiting for a busy core does not lengthen; on a GPU the
+    same as wall. wall: the oracle's clock, from asking until the child stands still again, on a GPU until it answers. wait: how long the child waited for its core, as the
     kernel counts.
     """
 
@@ -88,7 +88,10 @@ class Side:
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._blocks = [torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8) for leaf in self.problem.output_leaves]
+        device = self.problem.place.kind
+        self._blocks = [
+            torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8, device=device) for leaf in self.problem.output_leaves
+        ]
 
     def slot(self, number: int = 0) -> torch.Tensor:
         """Input slot of the child's ring: (input_bytes,) uint8."""
@@ -99,12 +102,16 @@ class Side:
         if contents.numel():
             self.slot(slot).copy_(contents)
 
-    def call(self, timeout_s: float, count: int = 1) -> tuple[Frame, Spent]:
-        """`count` calls on the first slots; (answer, time). Raises Refused, Cheat and what Child.wait raises."""
+    def call(self, timeout_s: float, count: int = 1, wait_ns: int = 0) -> tuple[Frame, Spent]:
+        """`count` calls on the first slots; (answer, time). Raises Refused, Cheat and what Child.wait raises.
+
+        wait_ns: that a GPU waits before them, for all to be queued.
+        """
         before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
+        self.problem.place.settle()
         start = time.perf_counter_ns()
         try:
-            frame = self.child.ask(timeout_s, count)
+            frame = self.child.ask(timeout_s, count, wait_ns)
         except (ChildEnded, ChildTimeout, ChildMemory) as error:
             if self.trusted:
                 raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
@@ -118,9 +125,14 @@ class Side:
             raise ChildEnded("broke the protocol: wrong number of outputs")
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
             raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
-        used, waited = self.child.cpu_ns() - before, waited_ns(self.child.pid) - waited
-        off = float(min(frame.code, frame.value))
-        spent = Spent(float(frame.value), float(used), wall, float(waited), off)
+        if self.problem.on_gpu:
+            # Nobody can forge how long the answer took; what the process used of a CPU says nothing here.
+            took = float(self.child.took_ns)
+            spent = Spent(float(frame.value), took, took)
+        else:
+            used, waited = self.child.cpu_ns() - before, waited_ns(self.child.pid) - waited
+            off = float(min(frame.code, frame.value))
+            spent = Spent(float(frame.value), float(used), wall, float(waited), off)
         if count:
             self.own_ns.append(spent.own)
             self.outside_ns.append(spent.outside)

@@ -25,11 +25,21 @@ STEP = 8  # pairs after which a screening may end for futility
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.003}
-SAME = math.log(1.03)  # a gain that is not worth looking for
-PRECISE = 0.0175  # standard error of the log speedup at which a program may be called the same
 _MAD = 1.4826  # standard deviation over median absolute deviation, of a normal distribution
 SLACK = math.log(1.05)  # by which a claim may exceed what the outer clocks support
 FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound valid for the best of so many
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """same: log of a gain that is not worth looking for. precise: standard error of the log speedup at which a program
+    may be called the same."""
+
+    same: float
+    precise: float
+
+
+RESOLUTION = {"cpu": Resolution(math.log(1.03), 0.0175), "cuda": Resolution(math.log(1.005), 0.004)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def look_level(look: int, last: int, total: float = LEVEL) -> float:
     return total * shares[min((n for n in shares if n >= look), default=max(shares))] / sum(shares.values())
 
 
-def futile(d: Sequence[float], most: int, spread: float) -> bool:
+def futile(d: Sequence[float], most: int, spread: float, resolution: Resolution = RESOLUTION["cpu"]) -> bool:
     """Whether more pairs would not help: a gain worth finding has become unlikely (one-sided 5 %), or one that `most`
     fresh pairs could confirm more often than not; and the estimate is good enough to stop at.
 
@@ -85,7 +95,7 @@ def futile(d: Sequence[float], most: int, spread: float) -> bool:
     """
     error = median_error(d)
     confirmable = widening(spread, PROCESS_PAIRS) + z(LEVEL) * error * math.sqrt(len(d) / most)
-    return error < PRECISE and median_interval(d, 0.10).high < max(SAME, confirmable)
+    return error < resolution.precise and median_interval(d, 0.10).high < max(resolution.same, confirmable)
 
 
 def median_error(d: Sequence[float]) -> float:
@@ -104,7 +114,9 @@ def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     return z(total) * spread / math.sqrt(max(processes, 1))
 
 
-def screened(d: Sequence[float], most: int, spread: float) -> bool | None:
+def screened(
+    d: Sequence[float], most: int, spread: float, resolution: Resolution = RESOLUTION["cpu"]
+) -> bool | None:
     """After these pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
     help, else None. May be asked every STEP pairs; it looks faster only at LOOKS.
 
@@ -117,7 +129,7 @@ def screened(d: Sequence[float], most: int, spread: float) -> bool | None:
             return True
         if at.high + widening(spread, SCREENING_PAIRS) < 0:
             return False
-    return False if look > LOOKS[0] and futile(d, most, spread) else None  # so few can agree by luck
+    return False if look > LOOKS[0] and futile(d, most, spread, resolution) else None  # so few can agree by luck
 
 
 def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:

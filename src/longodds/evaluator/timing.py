@@ -25,8 +25,10 @@ from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots
 from longodds.evaluator.sides import Cheat, Side, Spent
 
-_ANSWER_NS = 6_000_000
-_MOST_CALLS = 16  # in an answer
+_ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
+_MOST_CALLS = {"cpu": 16, "cuda": 32}  # in an answer
+_LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
+_QUEUED, _MOST_QUEUED_NS = 1.2, 5_000_000  # a GPU waits so many times what an answer takes unqueued
 _SHOWN = 4  # contents to warm up with
 _ANSWERS = 2  # of each side in a pair
 _CHECKED = {"base": 0.05, "rare": 0.5}  # share of the timed calls whose outputs are compared in full
@@ -83,6 +85,8 @@ class Meter:
         self.rng, self.timeout_s, self.deadline = rng, timeout_s, deadline
         self.pairs = Pairs()
         self.ring = 1  # calls that an answer may hold
+        self.wait_ns = 0  # that a GPU waits for an answer's calls to be queued
+        self._kind = problem.place.kind
         self._number = 0
         self._numbers = np.random.default_rng(rng.getrandbits(63))
 
@@ -105,8 +109,12 @@ class Meter:
                     break
             typical = max(sorted(times)[len(times) // 2], 1.0)
         self.ring = self._ring()
-        self.pairs.calls = max(1, min(_MOST_CALLS, self.ring, math.ceil(_ANSWER_NS / typical)))
+        wanted = math.ceil(_ANSWER_NS[self._kind] / typical)
+        self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
         self.fill(self.pairs.calls)
+        if self.problem.on_gpu:
+            longest = max(side.call(self.timeout_s, self.pairs.calls)[1].wall for side in (self.reference, self.candidate))
+            self.wait_ns = int(min(_QUEUED * longest, _MOST_QUEUED_NS))
 
     def fill(self, count: int) -> None:
         """An answer of each side on `count` slots that does not count, so that both have memory for as many outputs."""
@@ -156,13 +164,13 @@ class Meter:
             self.candidate.settle()
         for side in self.order(not first):  # both awake
             side.call(self.timeout_s, 0)
-        halves = [self.block(calls, first_is_reference=order) for order in (first, not first)]
+        halves = [self.block(calls, first_is_reference=order, wait_ns=self.wait_ns) for order in (first, not first)]
         return halves[0][True] + halves[1][True], halves[0][False] + halves[1][False]
 
-    def block(self, count: int, *, first_is_reference: bool) -> dict[bool, Spent]:
+    def block(self, count: int, *, first_is_reference: bool, wait_ns: int = 0) -> dict[bool, Spent]:
         """One answer of each side, `count` calls on the same new contents: what they took, True for the reference.
 
-        Every answer is looked at; some that were chosen afterwards are compared in full. Raises Wrong, Cheat and what a
+        Every answer is looked at, on a GPU some calls of it; some that were chosen afterwards are compared in full. Raises Wrong, Cheat and what a
         child raises.
         """
         contents = [self.next() for _ in range(count)]
@@ -172,19 +180,20 @@ class Meter:
         full: dict[bool, dict[int, list[torch.Tensor]]] = {}
         answers: list[Frame] = []  # the candidate's, call by call
         chosen: list[int] = []
+        looked = self.rng.sample(range(count), min(count, _LOOKED_AT[self._kind]))
         for side in self.order(first_is_reference):
             for i, (block, _law) in enumerate(contents):
                 side.write(block, i)
-            frame, spent[side.trusted] = side.call(self.timeout_s, count)
+            frame, spent[side.trusted] = side.call(self.timeout_s, count, wait_ns)
             self._alone(side)
             if not spots:
                 chosen = [i for i, (_, law) in enumerate(contents) if self.rng.random() < _CHECKED[law]]
             parts = [side.one(frame, i) for i in range(count)]
-            spots[side.trusted] = [side.spots(part, where) for part, where in zip(parts, places, strict=True)]
+            spots[side.trusted] = [side.spots(parts[i], places[i]) for i in looked]
             full[side.trusted] = {i: [t.clone() for t in side.outputs(parts[i])] for i in chosen}
             answers = answers if side.trusted else parts
-        for i, (_block, law) in enumerate(contents):
-            self._check_spots(spots[False][i], spots[True][i], law)
+        for i, got, want in zip(looked, spots[False], spots[True], strict=True):
+            self._check_spots(got, want, contents[i][1])
         for i in chosen:
             block, law = contents[i]
             self._check(full[False][i], full[True][i], answers[i], i, block, law)

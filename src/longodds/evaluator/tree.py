@@ -47,7 +47,7 @@ class Leaf:
     def view(self, block: torch.Tensor) -> torch.Tensor:
         """The leaf inside a flat uint8 block, shape and strides as described; shares memory."""
         if self.elements == 0:
-            return torch.empty(self.shape, dtype=self.dtype)
+            return torch.empty(self.shape, dtype=self.dtype, device=block.device)
         flat = block[self.offset : self.offset + self.nbytes].view(self.dtype)
         return flat.as_strided(self.shape, self.stride)
 
@@ -101,8 +101,8 @@ def _tensor_leaf(item: torch.Tensor, offset: int, dense: bool, where: str) -> Le
         raise Unsupported(f"{where}: only strided tensors are supported, not {item.layout}")
     if dense and type(item) is not torch.Tensor:
         raise Unsupported(f"{where}: a {type(item).__name__}; only a plain torch.Tensor can be judged")
-    if item.device.type != "cpu":
-        raise Unsupported(f"{where}: a tensor on {item.device}; this evaluator judges on the CPU")
+    if item.device.type not in ("cpu", "cuda"):
+        raise Unsupported(f"{where}: a tensor on {item.device}; programs are judged on a CPU or a CUDA GPU")
     shape, stride = tuple(item.shape), tuple(item.stride())
     if dense:
         stride = dense_strides(shape, stride)

@@ -50,6 +50,9 @@ def vary(value: object, generator: torch.Generator) -> object | None:
         return value * (1 + 0.3 * _normal((), generator).item()) + (0.1 if value == 0 else 0.0)
     if not isinstance(value, torch.Tensor) or value.numel() == 0:
         return None
+    if value.is_cuda:
+        new = vary(value.cpu(), generator)
+        return new.to(value.device) if isinstance(new, torch.Tensor) else None
     # Expanded axes hold one value many times and go on doing so.
     index = tuple(slice(0, 1) if s == 0 else slice(None) for s in value.stride())
     small = value[index].contiguous()

@@ -128,11 +128,13 @@ class Yardstick:
 def _fits(model: torch.nn.Module, inputs: list[Any]) -> bool:
     tensors = [*model.parameters(), *model.buffers(), *(t for t in tree.values(inputs) if isinstance(t, torch.Tensor))]
     size = 8 * sum(t.numel() for t in tensors)
-    return 4 * size < available_bytes()
+    return 4 * size < available_bytes(on_gpu=any(t.is_cuda for t in tensors))
 
 
-def available_bytes() -> int:
-    """Memory that can be had without swapping; plenty where the system does not say."""
+def available_bytes(*, on_gpu: bool = False) -> int:
+    """Memory of the machine, or of its GPU, that can be had; plenty where the system does not say."""
+    if on_gpu:
+        return torch.cuda.mem_get_info()[0]
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -155,7 +157,7 @@ def _widened(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _noise(t: torch.Tensor) -> torch.Tensor:
-    return torch.rand(t.shape, dtype=torch.float32)  # how far it moves needs no more digits
+    return torch.rand(t.shape, dtype=torch.float32, device=t.device)  # how far it moves needs no more digits
 
 
 def _moved(t: torch.Tensor, eps: float, noise: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ def _child_environment(scratch: Path) -> None:
     """Every cache and temporary folder of a program lies in its own scratch."""
     os.environ.update(
         HOME=str(scratch),
+        USER="candidate",  # its uid has no account, and compilers name folders after their user
         TMPDIR=str(scratch),
         XDG_CACHE_HOME=str(scratch / "cache"),
         TRITON_CACHE_DIR=str(scratch / "triton"),
@@ -72,12 +73,13 @@ def _plan(request: dict[str, Any]) -> Any:
         int(request["memory_bytes"]),
         tuple(Path(p) for p in request["hide"]),
         int(request["uid"]),
+        request["device"] == "cuda",
     )
 
 
 def _wait_for(plan: Any, request: dict[str, Any], fds: list[int], libc: Any, announcements: socket.socket) -> None:
     """The waiter: forks the child and ends when it and everything that it started are dead."""
-    from longodds.evaluator import sandbox, seed_shim, shim
+    from longodds.evaluator import cuda_shim, sandbox, seed_shim, shim
 
     scratch: Path = plan.scratch
     # Orphans among the child's descendants come here instead of getting away; and a waiter ends with its fork server,
@@ -114,6 +116,8 @@ def _wait_for(plan: Any, request: dict[str, Any], fds: list[int], libc: Any, ann
         channel = socket.socket(fileno=channel_fd)
         if request["way"] == "seed":
             return seed_shim.run(channel, scratch / "config.json")
+        if plan.cuda:
+            return cuda_shim.run(channel, inputs_fd, state_fd, scratch / "config.json")
         return shim.run(channel, inputs_fd, state_fd, scratch / "config.json")
 
     try:
@@ -153,10 +157,10 @@ def main() -> None:
 
     import torch
 
-    from longodds.evaluator import sandbox, seed_shim, shim
+    from longodds.evaluator import cuda_shim, sandbox, seed_shim, shim
     from longodds.evaluator.forks import remove_tree
 
-    del shim, seed_shim  # loaded here so that no child pays for it
+    del shim, cuda_shim, seed_shim  # loaded here so that no child pays for it
     torch.set_num_threads(1)
     # The first call of each library initialises it; a child should not pay for that inside its first call.
     x = torch.rand(64, 64)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def calibration_file(device: str) -> Path:
     """Where this machine's finished calibration is kept (it may not exist)."""
-    return read_environment().cache_dir / "calibration" / f"{digest_text(device, device_name())}.json"
+    return read_environment().cache_dir / "calibration" / f"{digest_text(device, device_name(device))}.json"
 
 
 def known_calibration(device: str) -> Path | None:

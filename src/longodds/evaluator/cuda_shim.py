@@ -1,0 +1,120 @@
+"""What runs around a program in a child that works on a GPU: the shim of `shim`, with events for a clock.
+
+Inputs lie in device memory of the oracle's. Outputs stay where the program made them: the oracle is told where, gets a
+handle of each allocation the first time, and reads them while this process stands still. Calls of one answer are
+queued behind a short wait, so that what the host takes to launch them does not count.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longodds.errors import InfraError
+from longodds.evaluator import cuda, frames, tree
+from longodds.evaluator.delivery import Failure
+from longodds.evaluator.frames import Fault, Frame, Kind
+from longodds.evaluator.shim import Server, map_block, scalar_cell, settled
+
+HANDLES = 40  # allocations in a frame
+_CYCLES_A_NS = 2.0  # of the device's clock, about
+
+
+class CudaServer(Server):
+    """The child's side of one evaluation on a GPU."""
+
+    def __init__(
+        self, channel: socket.socket, config: dict[str, Any], inputs: torch.Tensor, state: torch.Tensor
+    ) -> None:
+        super().__init__(channel, config, inputs, state)
+        self.events = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        self.ring = inputs.data_ptr(), inputs.data_ptr() + inputs.numel()
+        self.known: list[tuple[int, int]] = []  # allocations that the oracle has a handle of
+        self.allocation, self.export, self.sleep = cuda.allocation, cuda.export, torch.cuda._sleep
+
+    def prepare(self) -> None:
+        super().prepare()
+        assert self.model is not None
+        self.model = self.model.to("cuda")
+        torch.cuda.synchronize()
+
+    def call(self, nonce: int, count: int, spec: tree.Spec, layout: list[tree.Leaf], wait_ns: int = 0) -> Frame:
+        """As Server.call; the time is the device's, from the first call's start to the last one's end.
+
+        wait_ns: how long the device waits before it begins, so that all calls are queued by then.
+        """
+        self.kept = kept = []
+        model: Any = self.model
+        values, mismatch = self.values, self.mismatch
+        words: list[int] = []
+        start, end = self.events
+        if wait_ns:
+            self.sleep(int(wait_ns * _CYCLES_A_NS))
+        start.record()
+        for slot in range(count):  # what the host does here, it does while the device works
+            out = model(*self.arguments(slot))
+            wrong = mismatch(spec, out)
+            if wrong:
+                raise Failure(Fault.STRUCTURE, wrong)
+            held = [
+                scalar_cell(v, leaf).cuda() if leaf.scalar else settled(v, leaf)
+                for v, leaf in zip(values(out), layout, strict=True)
+            ]
+            if any(not t.is_cuda for t in held):
+                raise Failure(Fault.STRUCTURE, "an output is on the CPU and the reference's is on the GPU")
+            kept.append(held)
+            words += [t.data_ptr() for t in held]
+        end.record()
+        end.synchronize()
+        elapsed = int(start.elapsed_time(end) * 1e6)
+        self.announce(words)
+        return Frame(Kind.DONE, elapsed, 0, tuple(words), nonce=nonce)
+
+    def announce(self, words: list[int]) -> None:
+        """Send handles of allocations that the oracle does not know yet."""
+        new: list[int] = []
+        for address in words:
+            if address == 0 or self.ring[0] <= address < self.ring[1]:
+                continue
+            if any(base <= address < base + size for base, size in self.known):
+                continue
+            base, size = self.allocation(address)
+            self.known.append((base, size))
+            new += [base, size, *memoryview(self.export(base)).cast("Q").tolist()]
+        each = 2 + cuda.HANDLE_BYTES // 8
+        for first in range(0, len(new), HANDLES * each):
+            self.send(frames.encode(Frame(Kind.MEMORY, words=tuple(new[first : first + HANDLES * each]))))
+
+    def answer(self, frame: Frame, spec: tree.Spec, layout: list[tree.Leaf]) -> Frame:
+        return self.call(frame.nonce, frame.value, spec, layout, frame.code)
+
+
+def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
+    """Serve until the oracle hangs up. Called in the sandbox, after every layer is on."""
+    config = json.loads(config_path.read_text())
+    state = map_block(state_fd, config["state_bytes"], writable=False)
+    os.close(inputs_fd)
+    os.close(state_fd)
+    os.environ["TORCH_CUDA_ARCH_LIST"] = config["arch"]
+    try:
+        torch.zeros(1, device="cuda")  # makes the context that the driver's calls are about
+        inputs = cuda.view(cuda.open_handle(bytes.fromhex(config["inputs_handle"])), config["inputs_bytes"])
+    except (RuntimeError, InfraError) as error:  # the machine's, or a program before it took all memory
+        channel.send(frames.encode(Frame(Kind.ERROR, code=Fault.MEMORY, text=f"the GPU can't be used: {error}")))
+        return 0
+    torch.manual_seed(config["seed"])
+    torch.set_grad_enabled(False)
+    server = CudaServer(channel, config, inputs, state)
+    ready = server.guard(lambda: server.prepare() or Frame(Kind.READY, words=(inputs.data_ptr(),)))
+    torch.set_grad_enabled(False)
+    channel.send(frames.encode(ready))
+    if ready.kind is Kind.READY:
+        gc.collect()
+        server.serve()
+    return 0
