@@ -17,8 +17,8 @@ from longodds.evaluator.timing import Meter
 BATCH_NS = 50_000_000
 _MOST_CALLS = {"cpu": 256, "cuda": 2048}
 _ANSWERS = 2
-# Of what asking costs the reference, what a program is credited with: on a GPU the oracle's clock holds all of it, and a
-# leaner program could save some.
+# Of what asking costs the reference, what a program is credited with: on a GPU the oracle's clock holds all of it, and
+# a leaner program could save some.
 _CREDIT = {"cpu": 0.0, "cuda": 0.5}
 # CPU time outside the timer that is no accusation: for an answer, for a call, and of the batch.
 _ANSWER_NS, _CALL_NS, _SHARE = 150_000, 15_000, 0.01

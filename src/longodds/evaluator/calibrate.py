@@ -141,7 +141,10 @@ def calibrate(
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
         groups = _process_pairs(evaluator, plan, log, progress)
-    document: dict[str, Any] = {"device": device_name(settings.device), "between_process_sd": stats.between_process_sd(groups)}
+    document: dict[str, Any] = {
+        "device": device_name(settings.device),
+        "between_process_sd": stats.between_process_sd(groups),
+    }
     log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
     document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
     write_document(path, document)

@@ -36,7 +36,8 @@ class CudaServer(Server):
         self.events = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         self.ring = inputs.data_ptr(), inputs.data_ptr() + inputs.numel()
         self.known: list[tuple[int, int]] = []  # allocations that the oracle has a handle of
-        self.allocation, self.export, self.sleep = cuda.allocation, cuda.export, torch.cuda._sleep
+        self.allocation, self.export = cuda.allocation, cuda.export
+        self.sleep: Any = vars(torch.cuda)["_sleep"]  # a kernel that only waits
 
     def prepare(self) -> None:
         super().prepare()

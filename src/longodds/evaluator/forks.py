@@ -267,7 +267,9 @@ def hidden_folders(settings: EvaluatorSettings) -> tuple[Path, ...]:
 
 def clean_environment() -> dict[str, str]:
     """What children inherit: no secrets, one thread, an allocator that keeps what it has."""
-    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", *_CUDA) if k in os.environ}
+    kept = {
+        k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_HOME", *_CUDA) if k in os.environ
+    }
     threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return kept | threads | KEEPS_MEMORY
 

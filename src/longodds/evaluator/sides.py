@@ -35,8 +35,8 @@ class Spent:
 
     own: the child's timer. off: how much of it the child was not on a core, by its own count. The program could forge
     both. cpu: its process's CPU time, read from outside, which waiting for a busy core does not lengthen; on a GPU the
-    same as wall. wall: the oracle's clock, from asking until the child stands still again, on a GPU until it answers. wait: how long the child waited for its core, as the
-    kernel counts.
+    same as wall. wall: the oracle's clock, from asking until the child stands still again, on a GPU until it answers.
+    wait: how long the child waited for its core, as the kernel counts.
     """
 
     own: float = 0.0

@@ -114,9 +114,7 @@ def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     return z(total) * spread / math.sqrt(max(processes, 1))
 
 
-def screened(
-    d: Sequence[float], most: int, spread: float, resolution: Resolution = RESOLUTION["cpu"]
-) -> bool | None:
+def screened(d: Sequence[float], most: int, spread: float, resolution: Resolution = RESOLUTION["cpu"]) -> bool | None:
     """After these pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
     help, else None. May be asked every STEP pairs; it looks faster only at LOOKS.
 

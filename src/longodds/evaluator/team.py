@@ -6,11 +6,11 @@ nothing is shared between the evaluators but the cache of verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from types import TracebackType
 
 from longodds.errors import UserError
@@ -64,7 +64,7 @@ class EvaluatorTeam:
             known = self.cache.get(task, program, self.digest, timed=timed)
             if known is not None:
                 return known
-        with _Borrowed(self, task) as member:
+        with self._borrowed(task) as member:
             verdict = member.evaluate(task, program, timed=timed)
         if self.cache is not None:
             self.cache.put(task, program, verdict, timed=timed)
@@ -80,9 +80,7 @@ class EvaluatorTeam:
             places.setdefault(program_digest(program), []).append(position)
         pool = ThreadPoolExecutor(min(self.size, len(places)) or 1)
         try:
-            asked = {
-                pool.submit(self.evaluate, task, programs[same[0]], timed=timed): same for same in places.values()
-            }
+            asked = {pool.submit(self.evaluate, task, programs[same[0]], timed=timed): same for same in places.values()}
             for future in as_completed(asked):
                 for position in asked[future]:
                     yield position, future.result()
@@ -91,36 +89,30 @@ class EvaluatorTeam:
 
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
         """As LocalEvaluator.remeasure, by the next idle evaluator."""
-        with _Borrowed(self, task) as member:
+        with self._borrowed(task) as member:
             return member.remeasure(task, program, among=among)
 
     def close(self) -> None:
         for member in self._members:
             member.close()
 
-
-class _Borrowed:
-    """An idle evaluator, waited for if need be; one that has the task prepared is preferred."""
-
-    def __init__(self, team: EvaluatorTeam, task: Task) -> None:
-        self.team, self.task = team, task
-
-    def __enter__(self) -> LocalEvaluator:
-        team = self.team
-        with team._idle:
-            team._idle.wait_for(lambda: team._free)
-            ready = (m for m in team._free if self.task.digest in team._known[id(m)])
-            self.member = next(ready, team._free[0])
-            team._free.remove(self.member)
-            known = team._known[id(self.member)]
-            if self.task.digest not in known:
-                team._known[id(self.member)] = [*known, self.task.digest][-_REMEMBERED:]
-        return self.member
-
-    def __exit__(self, *_: object) -> None:
-        with self.team._idle:
-            self.team._free.append(self.member)
-            self.team._idle.notify()
+    @contextlib.contextmanager
+    def _borrowed(self, task: Task) -> Generator[LocalEvaluator]:
+        """An idle evaluator, waited for if need be; one that has the task prepared is preferred."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._free)
+            ready = (m for m in self._free if task.digest in self._known[id(m)])
+            member = next(ready, self._free[0])
+            self._free.remove(member)
+            known = self._known[id(member)]
+            if task.digest not in known:
+                self._known[id(member)] = [*known, task.digest][-_REMEMBERED:]
+        try:
+            yield member
+        finally:
+            with self._idle:
+                self._free.append(member)
+                self._idle.notify()
 
 
 def usable_cores() -> int:

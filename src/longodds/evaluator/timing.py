@@ -113,7 +113,9 @@ class Meter:
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
         self.fill(self.pairs.calls)
         if self.problem.on_gpu:
-            longest = max(side.call(self.timeout_s, self.pairs.calls)[1].wall for side in (self.reference, self.candidate))
+            longest = max(
+                side.call(self.timeout_s, self.pairs.calls)[1].wall for side in (self.reference, self.candidate)
+            )
             self.wait_ns = int(min(_QUEUED * longest, _MOST_QUEUED_NS))
 
     def fill(self, count: int) -> None:
@@ -170,8 +172,8 @@ class Meter:
     def block(self, count: int, *, first_is_reference: bool, wait_ns: int = 0) -> dict[bool, Spent]:
         """One answer of each side, `count` calls on the same new contents: what they took, True for the reference.
 
-        Every answer is looked at, on a GPU some calls of it; some that were chosen afterwards are compared in full. Raises Wrong, Cheat and what a
-        child raises.
+        Every answer is looked at, on a GPU some calls of it; some that were chosen afterwards are compared in full.
+        Raises Wrong, Cheat and what a child raises.
         """
         contents = [self.next() for _ in range(count)]
         places = [self.places() for _ in range(count)]

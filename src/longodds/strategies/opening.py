@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from longodds.config import BestOfNSettings, EvaluationSettings
     from longodds.evaluator import EvaluatorSettings, EvaluatorTeam, LocalEvaluator, SeedEvaluator
-    from longodds.types import Evaluator, Policy, SamplingParams
+    from longodds.types import Policy, SamplingParams
 
 
 def open_settings_policy(settings: BestOfNSettings, environment: Environment | None = None) -> Policy:
@@ -47,7 +47,7 @@ def prepare_policy(policy: Policy, params: SamplingParams) -> tuple[str, ...]:
 
 def open_settings_evaluator(
     settings: EvaluationSettings, *, hidden: Sequence[Path] = ()
-) -> Evaluator:
+) -> LocalEvaluator | SeedEvaluator | EvaluatorTeam:
     """The evaluator that settings name. hidden: folders that programs must not see, such as the run's.
 
     Raises UserError for a device that is not here.
