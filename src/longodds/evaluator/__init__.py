@@ -52,9 +52,9 @@ def open_team(settings: EvaluatorSettings, size: int, cache: Path | None = None)
 
 
 def _checked(settings: EvaluatorSettings, cache: Path | None) -> EvaluatorSettings:
+    _refuse_what_is_not_here(settings)
     # A broken calibration is the caller's mistake: say so before anything starts.
     Calibration.load(settings.calibration, settings.device)
-    _refuse_what_is_not_here(settings)
     return settings if cache is None else replace(settings, hidden=(*settings.hidden, cache))
 
 
@@ -64,6 +64,8 @@ def open_seed_evaluator(
     """Start an evaluator that judges KernelBench's way, for comparison only. Raises as `open_evaluator`."""
     settings = settings or EvaluatorSettings()
     _refuse_what_is_not_here(settings)
+    if settings.device != "cpu":
+        raise UserError(f"--evaluator seed: judges on the CPU only, not on {settings.device}; use --device cpu")
     return SeedEvaluator(settings, mode=mode, workers=workers)
 
 
