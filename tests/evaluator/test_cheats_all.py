@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.corpus, pytest.mark.timeout(300)]
 PROGRAMS = load_programs()
 CONTROLS = load_programs(CHEATS / "controls")
 # What a machine that is busy, or was never calibrated, may say of an honest program.
-HONEST_LABELS = {"uncalibrated", "few_pairs", "unconfirmed"}
+HONEST_LABELS = {"uncalibrated", "few_pairs", "shared_core", "unconfirmed"}
 
 
 def with_marks(programs: Sequence[Program]) -> list[ParameterSet]:

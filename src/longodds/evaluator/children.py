@@ -28,7 +28,8 @@ __all__ = ["Child", "ChildEnded", "ChildMemory", "ChildTimeout", "fetch_leaves",
 _STOP_S, _CROWD_S = 10.0, 1.0
 _RESEND_S, _SPIN_S = 0.005, 0.0001
 _STOLEN_NS, _STOLEN_NS_A_THREAD = 200_000, 5_000
-_STOLEN_TIMES, _STOLEN_SHARE = 3, 0.1
+_STOLEN_TIMES, _STOLEN_SHARE = 3, 0.1  # where it was seen to run although it had been stopped
+_STRAY_TIMES, _STRAY_SHARE = 8, 0.25  # where it stood all the same
 
 
 class Block(Protocol):
@@ -67,7 +68,8 @@ class Child(Process):
         self.inputs = inputs
         self.calls = 0
         self.asked = 0  # how often: one answer for several calls
-        self.stolen = 0  # calls before which it used CPU time although frozen
+        self.stolen = 0  # calls before which it used CPU although frozen, and ran
+        self.stray = 0  # those before which it used CPU and stood
         self.took_ns = 0  # from waking it to its last answer
         self._frozen_ns = 0
         self._libc = sandbox.load_libc()
@@ -100,17 +102,23 @@ class Child(Process):
             used = now
         return now
 
-    def thaw(self) -> int:
-        """Let it run again; returns the CPU time (ns) that it used while it should have stood still."""
+    def thaw(self) -> None:
+        """Let it run again; notes whether it used CPU time while it should have stood still."""
         used = self.cpu_ns() - self._frozen_ns if self._frozen_ns else 0
+        if used > _STOLEN_NS + _STOLEN_NS_A_THREAD * self.kin.threads:
+            stood = self.kin.stands()
+            self.stray += stood
+            self.stolen += not stood
         self._signal(signal.SIGCONT)
-        return used
 
     @property
     def steals(self) -> bool:
         """Whether it makes a habit of using CPU while it is stopped. A single reading can be the machine's: a thread
-        that was preempted on its way into the stop uses its last microseconds, and others' time with them, later."""
-        return self.stolen > max(_STOLEN_TIMES, _STOLEN_SHARE * self.asked)
+        that was preempted on its way into the stop uses its last microseconds, and others' time with them, later. One
+        that stands all the same was not woken, unless it stopped itself again, and more such readings can be the
+        machine's: a core that a busy host takes away for some milliseconds leaves several."""
+        habit = self.stolen > max(_STOLEN_TIMES, _STOLEN_SHARE * self.asked)
+        return habit or self.stolen + self.stray > max(_STRAY_TIMES, _STRAY_SHARE * self.asked)
 
     def ask(self, timeout_s: float, count: int = 1, code: int = 0) -> Frame:
         """Send a CALL for `count` calls and wait for the answer. Raises what `wait` raises."""
@@ -118,7 +126,7 @@ class Child(Process):
         self.asked += 1
         nonce = secrets.randbits(63)
         start = time.perf_counter_ns()
-        self.stolen += self.thaw() > _STOLEN_NS + _STOLEN_NS_A_THREAD * self.kin.threads
+        self.thaw()
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
         try:

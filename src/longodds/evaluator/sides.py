@@ -118,7 +118,7 @@ class Side:
             raise
         wall = float(time.perf_counter_ns() - start)
         if not self.trusted and self.child.steals:
-            raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen} calls")
+            raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen + self.child.stray} calls")
         if frame.kind is not Kind.DONE:
             raise Refused(frame)
         if len(frame.words) != count * len(self.problem.output_leaves):
