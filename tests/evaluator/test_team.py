@@ -9,7 +9,7 @@ import pytest
 
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, EvaluatorTeam, open_team, unchanged
-from longodds.evaluator.team import usable_cores
+from longodds.evaluator.cores import usable_cores
 from longodds.tasks import load_task
 from longodds.types import Status
 
@@ -60,5 +60,7 @@ def test_an_unusable_task_is_the_callers_mistake_and_the_team_goes_on(team: Eval
 
 
 def test_more_than_there_are_cores_is_refused() -> None:
+    with pytest.raises(UserError, match="only on a CPU"):
+        open_team(EvaluatorSettings(device="cuda"), 2)
     with pytest.raises(UserError, match=rf"use --eval-workers {usable_cores()}"):
         open_team(EvaluatorSettings(), usable_cores() + 1)

@@ -67,7 +67,7 @@ class Bound:
                 f"the program's timer says {candidate.own / 1e6:.2f} ms for {calls} calls, its process used "
                 f"{candidate.cpu / 1e6:.2f} ms of CPU (the reference {usual / 1e6:.2f} ms beside its own)"
             )
-        credit = _CREDIT[meter.problem.place.kind] * reference.outside
+        credit = _CREDIT[meter.problem.device.kind] * reference.outside
         self.cpu.append(_log(reference.inside, candidate.cpu - credit))
         self.wall.append(_log(reference.wall - max(reference.outside, answers * _ANSWER_NS), candidate.wall))
 
@@ -80,7 +80,7 @@ def _calls(meter: Meter) -> int:
     """Calls of a batch: on both sides at least BATCH_NS by the timers so far, unless that takes too many."""
     reference, candidate = meter.pairs.call_us(True) * 1e3, meter.pairs.call_us(False) * 1e3
     # A claim of several times needs no such precision of the candidate's side: then the reference's time decides.
-    return min(_MOST_CALLS[meter.problem.place.kind], math.ceil(BATCH_NS / max(min(reference, 4 * candidate), 1.0)))
+    return min(_MOST_CALLS[meter.problem.device.kind], math.ceil(BATCH_NS / max(min(reference, 4 * candidate), 1.0)))
 
 
 def _batch_pair(meter: Meter) -> tuple[Spent, Spent, int, int]:

@@ -9,7 +9,6 @@ references that were slowed down by a known share.
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from longodds.errors import UserError
 from longodds.evaluator import stats
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded
-from longodds.evaluator.cores import SHARED
+from longodds.evaluator.cores import SHARED, usable_cores
 from longodds.evaluator.forks import FRESH
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
@@ -126,7 +125,7 @@ def calibrate(
     FAMILY programs each. workers: evaluators side by side, a core each. The log beside `path` makes it resumable.
     Raises UserError for a task that can't be judged and for more workers than cores, InfraError.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    available = usable_cores()
     if workers > available:
         raise UserError(f"--workers: {workers} evaluators need as many cores, here are {available}")
     bare = replace(settings, calibration=None)

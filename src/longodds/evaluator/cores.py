@@ -65,3 +65,8 @@ def _hold(name: str) -> socket.socket | None:
         held.close()
         return None
     return held
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,6 @@ queued behind a short wait, so that what the host takes to launch them does not 
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import socket
@@ -111,11 +110,4 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
         return 0
     torch.manual_seed(config["seed"])
     torch.set_grad_enabled(False)
-    server = CudaServer(channel, config, inputs, state)
-    ready = server.guard(lambda: server.prepare() or Frame(Kind.READY, words=(inputs.data_ptr(),)))
-    torch.set_grad_enabled(False)
-    channel.send(frames.encode(ready))
-    if ready.kind is Kind.READY:
-        gc.collect()
-        server.serve()
-    return 0
+    return CudaServer(channel, config, inputs, state).run(inputs.data_ptr())

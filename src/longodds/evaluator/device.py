@@ -22,8 +22,9 @@ class Device:
     def __init__(self, kind: str = "cpu") -> None:
         self.kind = kind
         self.on_gpu = kind == "cuda"
-        with self.default():
-            torch.rand(1)  # PyTorch notes on first use which functions make tensors: not when they are replaced
+        if self.on_gpu:
+            with self.default():
+                torch.rand(1)  # PyTorch notes on first use which functions make tensors: not when they are replaced
 
     def room(self) -> int:
         """Bytes that can be had."""

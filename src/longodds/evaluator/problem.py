@@ -67,7 +67,7 @@ class Problem:
 
     task: Task
     secret: int
-    place: Device = field(default_factory=Device)
+    device: Device = field(default_factory=Device)
     input_spec: tree.Spec = field(default_factory=dict)
     input_leaves: list[tree.Leaf] = field(default_factory=list)
     input_bytes: int = 0
@@ -109,7 +109,7 @@ class Problem:
         if self.on_gpu:
             flags = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
             self.labels.append(f"tf32:matmul={'on' if flags[0] else 'off'},cudnn={'on' if flags[1] else 'off'}")
-        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * self.place.room()))
+        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * self.device.room()))
         self.prepare_s = time.monotonic() - start
         return self
 
@@ -119,7 +119,7 @@ class Problem:
 
     @property
     def on_gpu(self) -> bool:
-        return self.place.on_gpu
+        return self.device.on_gpu
 
     def _seed(self, law: str, number: int) -> int:
         return int(digest_text(str(self.secret), self.task.digest, law, str(number))[:12], 16)
@@ -128,8 +128,8 @@ class Problem:
         """Draw `number` of a law. What the task never draws is as the task gives it in the very first one only."""
         assert self._module is not None
         seed = self._seed(law, number) if seed is None else seed
-        with self.place.default():
-            inputs = self.place.place(laws.draw(self._module.get_inputs, law, seed, self._module.__dict__))
+        with self.device.default():
+            inputs = self.device.place(laws.draw(self._module.get_inputs, law, seed, self._module.__dict__))
         if not isinstance(inputs, (list, tuple)):
             raise UserError(f"{self.task.id}: get_inputs returns a {type(inputs).__name__}; a list of inputs is needed")
         plain = law == "base" and number == 0
@@ -175,7 +175,7 @@ class Problem:
 
     def _built(self, state: State, seed: int) -> torch.nn.Module:
         assert self._module is not None
-        return state.build(self._module.Model, seed).to(self.place.kind)
+        return state.build(self._module.Model, seed).to(self.device.kind)
 
     def _equal(self, a: Answer, b: Answer) -> bool:
         """Of two answers to equal inputs; on a GPU sums may come out in another order each time."""
@@ -247,7 +247,7 @@ class Problem:
             self.labels.append("yardstick:declared-precision")
         spent, moved = time.process_time() - start, self._drawn_leaves()
         draws = self.input_bytes + 3 * sum(leaf.nbytes for leaf in self.output_leaves)
-        much = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.place.room()
+        much = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.device.room()
         brief = spent > _YARDSTICK_S or much  # it has been asked once
         usual = self._draw("base", 1, self._seed("changes", 0))
         for law in laws.LAWS:
@@ -314,7 +314,7 @@ class Problem:
                 return "exact outputs depend on rounding"
             bounds = [widest(a, b) for a, b in zip(bounds or now, now, strict=True)]
             expected = [g if is_exact(g) else t for g, t in zip(got.leaves, truth.leaves, strict=True)]
-            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.place.kind)
+            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
             tree.write(inputs, self.input_leaves, block)
             draws.append(Draw(law, self._seed(law, number), block, tuple(expected[:count]), tuple(expected[count:])))
         assert bounds is not None
@@ -356,7 +356,7 @@ class Problem:
         if number < len(self._bank):
             return self._bank[number], law
         inputs = self._draw(law, number + 1, self._seed("timed", number))
-        block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.place.kind)
+        block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
         tree.write(inputs, self.input_leaves, block)
         if number == len(self._bank) and (number + 1) * self.input_bytes <= self._bank_bytes:
             self._bank.append(block)

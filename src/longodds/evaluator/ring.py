@@ -20,5 +20,5 @@ def slots(problem: Problem) -> int:
     addresses = frames.MAX_LEAVES // max(len(problem.output_leaves), 1)
     most, room = _SLOTS, _BYTES
     if problem.on_gpu:
-        most, room = _SLOTS_GPU, int(_SHARE_GPU * problem.place.total_bytes)
+        most, room = _SLOTS_GPU, int(_SHARE_GPU * problem.device.total_bytes)
     return max(1, min(most, room // max(each, 1), addresses))

@@ -135,6 +135,16 @@ class Server:
             words += [t.data_ptr() for t in held]
         return Frame(Kind.DONE, elapsed, min(off, frames.MOST_OFF), tuple(words), nonce=nonce)
 
+    def run(self, *words: int) -> int:
+        """Load the program, say READY with `words`, or what is wrong, and serve."""
+        ready = self.guard(lambda: self.prepare() or Frame(Kind.READY, words=words))
+        torch.set_grad_enabled(False)
+        self.send(frames.encode(ready))
+        if ready.kind is Kind.READY:
+            gc.collect()
+            self.serve()
+        return 0
+
     def serve(self) -> None:
         spec = self.config["outputs"]
         layout = tree.leaves_of(spec)
@@ -201,10 +211,4 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     torch.manual_seed(config["seed"])
     torch.set_grad_enabled(False)
     server = Server(channel, config, inputs, state)
-    ready = server.guard(lambda: server.prepare() or Frame(Kind.READY))
-    torch.set_grad_enabled(False)
-    channel.send(frames.encode(ready))
-    if ready.kind is Kind.READY:
-        gc.collect()
-        server.serve()
-    return 0
+    return server.run()

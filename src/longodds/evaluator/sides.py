@@ -88,7 +88,7 @@ class Side:
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        device = self.problem.place.kind
+        device = self.problem.device.kind
         self._blocks = [
             torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8, device=device) for leaf in self.problem.output_leaves
         ]
@@ -108,7 +108,7 @@ class Side:
         wait_ns: that a GPU waits before them, for all to be queued.
         """
         before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
-        self.problem.place.settle()
+        self.problem.device.settle()
         start = time.perf_counter_ns()
         try:
             frame = self.child.ask(timeout_s, count, wait_ns)

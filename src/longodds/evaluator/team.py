@@ -7,7 +7,6 @@ nothing is shared between the evaluators but the cache of verdicts.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,6 +15,7 @@ from types import TracebackType
 from longodds.errors import UserError
 from longodds.evaluator.cache import VerdictCache
 from longodds.evaluator.controller import LocalEvaluator
+from longodds.evaluator.cores import usable_cores
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.programs import program_digest
 from longodds.types import Task, Verdict
@@ -26,10 +26,13 @@ _REMEMBERED = 4  # tasks that an oracle keeps prepared
 class EvaluatorTeam:
     """Judges programs on several cores of this machine. Use it as a context manager.
 
-    size: evaluators, at most one a core. cache: as LocalEvaluator's. Raises UserError for more than there are cores.
+    size: evaluators, at most one a core. cache: as LocalEvaluator's. Raises UserError for more than there are cores,
+    and for a GPU, where programs that are timed at the same time would slow each other down.
     """
 
     def __init__(self, settings: EvaluatorSettings, size: int, cache: VerdictCache | None = None) -> None:
+        if settings.device != "cpu":
+            raise UserError(f"--eval-workers {size}: only on a CPU, not with --device {settings.device}; leave it out")
         cores = usable_cores()
         if size > cores:
             raise UserError(f"--eval-workers {size}: each needs a core, here are {cores}; use --eval-workers {cores}")
@@ -113,8 +116,3 @@ class EvaluatorTeam:
             with self._idle:
                 self._free.append(member)
                 self._idle.notify()
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -86,7 +86,7 @@ class Meter:
         self.pairs = Pairs()
         self.ring = 1  # calls that an answer may hold
         self.wait_ns = 0  # that a GPU waits for an answer's calls to be queued
-        self._kind = problem.place.kind
+        self._kind = problem.device.kind
         self._number = 0
         self._numbers = np.random.default_rng(rng.getrandbits(63))
 
