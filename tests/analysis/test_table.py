@@ -15,7 +15,7 @@ from longodds.analysis.pool import build_pools
 from longodds.analysis.table import TableBuilder, tabulate
 from longodds.errors import UserError
 from longodds.selection import to_candidates
-from longodds.types import Status
+from longodds.types import FEW_PAIRS_LABEL, Status
 
 
 @pytest.mark.parametrize("unit", ["program", "sample"])
@@ -39,6 +39,22 @@ def test_a_program_timed_twice_has_its_lower_median():
     assert cell.speedup.tolist() == [1.2]
     assert cell.ci_low[0] == pytest.approx(rows[2].verdict.ci_low)
     assert build_pools(rows[:2]).cells[0].speedup.tolist() == [1.1]
+
+
+def test_a_clear_loser_without_limits_does_not_hide_those_of_the_others():
+    rows = [sample("t", 0, i, mean_nll=1.0, n_tokens=4, speedup=1.2 + i / 10) for i in range(4)]
+    at = 1
+    lost = dataclasses.replace(
+        rows[at].verdict, speedup=0.3, ci_low=None, ci_high=None, pairs=3, labels=(FEW_PAIRS_LABEL,)
+    )
+    rows[at] = dataclasses.replace(rows[at], verdict=lost)
+    pools = build_pools(rows)
+    assert pools.has_intervals
+    assert select_runs(rows)["verdict"]["metric"] == "fast_1_sig"
+    assert pools.tasks[0].ci_low[at] == 0.0
+    # Any other timing without limits is one that was never made to have them.
+    rows[at] = dataclasses.replace(rows[at], verdict=dataclasses.replace(lost, labels=()))
+    assert not build_pools(rows).has_intervals
 
 
 def test_timings_of_what_is_wrong_are_dropped_and_unjudged_samples_counted():

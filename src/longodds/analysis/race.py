@@ -83,6 +83,8 @@ def modelled_pairs(speedup: Floats, ci_low: Floats, ci_high: Floats, pairs: Floa
     The standard deviation is what the stored 99 % interval of that many pairs implies; as the interval also holds the
     spread between processes, it is rather too wide, and the race rather too long. nan where there is no interval.
     """
-    half = (np.log(ci_high) - np.log(ci_low)) / 2
+    with np.errstate(divide="ignore"):
+        half = (np.log(ci_high) - np.log(ci_low)) / 2
+    half = np.where(np.isinf(half), 0.0, half)  # a clear loser has no limits: it stays where it was seen
     sd = half * np.sqrt(np.maximum(pairs, 1)) / (normal_quantile(0.995) * MEDIAN_EFFICIENCY)
     return np.log(speedup)[:, None] + sd[:, None] * rng.standard_normal((len(speedup), LOOKS[-1]))

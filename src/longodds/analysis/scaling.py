@@ -49,7 +49,8 @@ def bound_at_level(speedup: Floats, ci_low: Floats, candidates: int) -> Floats:
     The interval is widened on the log scale by z(1 - 0.005 / candidates) / z(0.995), a normal approximation.
     """
     factor = normal_quantile(1 - LEVEL / (2 * max(candidates, 1))) / normal_quantile(1 - LEVEL / 2)
-    return np.exp(np.log(speedup) - factor * (np.log(speedup) - np.log(ci_low)))
+    with np.errstate(divide="ignore"):  # a lower bound of 0 stays one
+        return np.exp(np.log(speedup) - factor * (np.log(speedup) - np.log(ci_low)))
 
 
 def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:

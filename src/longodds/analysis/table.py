@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longodds.selection import certainty_of, surprisal_of
-from longodds.types import Status
+from longodds.types import FEW_PAIRS_LABEL, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -156,7 +156,7 @@ class TableBuilder:
             index=sample.index,
             sampled_tokens=len(sample.completion.token_ids),
             **scores,
-            **({} if verdict is None else _timings(verdict)),
+            **({} if verdict is None else timings(verdict)),
         )
 
     def build(self) -> Table:
@@ -194,11 +194,17 @@ def completion_scores(completion: Completion) -> dict[str, float]:
     }
 
 
-def _timings(verdict: Verdict) -> dict[str, float | None]:
+def _limit(verdict: Verdict, limit: float | None, unknown: float) -> float | None:
+    """A limit of the speedup. A clear loser is dropped after too few pairs for one at 99 %: timed, but anything."""
+    return unknown if limit is None and FEW_PAIRS_LABEL in verdict.labels else limit
+
+
+def timings(verdict: Verdict) -> dict[str, float | None]:
+    """What a verdict measured, by the names of the columns."""
     return {
         "speedup": verdict.speedup,
-        "ci_low": verdict.ci_low,
-        "ci_high": verdict.ci_high,
+        "ci_low": _limit(verdict, verdict.ci_low, 0.0),
+        "ci_high": _limit(verdict, verdict.ci_high, math.inf),
         "pairs": float(verdict.pairs),
         "seconds": verdict.seconds,
         "remeasured": float(verdict.remeasured_among),

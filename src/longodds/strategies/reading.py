@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longodds.analysis.table import TableBuilder, completion_scores, replicate_name
+from longodds.analysis.table import TableBuilder, completion_scores, replicate_name, timings
 from longodds.errors import UserError
 from longodds.store import RunDir
-from longodds.types import Completion, Status
+from longodds.types import Completion, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from longodds.analysis.table import Table
-
-_TIMINGS = ("speedup", "ci_low", "ci_high", "pairs", "seconds")
 
 
 def open_runs(runs: Sequence[Path | str]) -> dict[str, RunDir]:
@@ -99,5 +97,5 @@ def _add(
         sampling_seconds=row.get("seconds"),
         duplicate=None if verdict is None else float(verdict.get("duplicate_of") is not None),
         **completion_scores(completion),
-        **({} if verdict is None else {name: verdict.get(name) for name in _TIMINGS}),
+        **({} if verdict is None else timings(Verdict.from_json(verdict))),
     )
