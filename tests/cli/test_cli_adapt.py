@@ -114,6 +114,17 @@ def kept(run: Path) -> tuple[list[str], list[tuple[int, ...]]]:
     return [c.policy_version for c in held.checkpoints()], [s.completion.token_ids for s in held.samples()]
 
 
+def test_best_of_n_in_small(place: Path) -> None:
+    recipe = str(ROOT / "recipes" / "best_of_n-tiny.toml")
+    flags = ["--suite", "dir:problems", "--problem-ids", "shifted_sine_0,shifted_sine_1", "--split", "ttt.json"]
+    model = ["--policy", "hf:tiny", "--dtype", "fp32", "--max-tokens", "32", "--no-cache"]
+    done = longodds("best-of-n", "small", "--config", recipe, *flags, *model, "--json", cwd=place, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["complete"], document["samples"], document["tasks"]) == (True, 16, 2)
+    assert 0 < document["statuses"]["correct"] < 16
+
+
 @pytest.mark.parametrize("kind", ["ttt", "sdpo"])
 def test_it_learns_is_killed_and_goes_on_as_if_nothing_had_happened(place: Path, kind: str) -> None:
     whole, killed = f"{kind}_whole", f"{kind}_killed"
