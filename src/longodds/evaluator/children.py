@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,14 +45,22 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
-def spawn(zygote: Zygote, program: str, config: dict[str, Any], state: torch.Tensor, inputs_bytes: int) -> Child:
-    """Fork a child that will load `program`, with `state` (uint8) as its weights. Raises InfraError if that fails."""
+def spawn(
+    zygote: Zygote,
+    program: str,
+    config: dict[str, Any],
+    state: torch.Tensor,
+    inputs_bytes: int,
+    built: Path | None = None,
+) -> Child:
+    """Fork a child that will load `program`, with `state` (uint8) as its weights. built: what an earlier one compiled.
+    Raises InfraError if that fails."""
     inputs, frozen = SharedBlock(inputs_bytes), SharedBlock(state.numel())
     try:
         if state.numel():
             frozen.block.copy_(state)
         config = config | {"inputs_bytes": inputs_bytes, "state_bytes": state.numel()}
-        forked = zygote.fork(program, config, inputs.fd, frozen.fd)
+        forked = zygote.fork(program, config, inputs.fd, frozen.fd, built)
     except BaseException:  # raised again: the block has no owner yet
         inputs.close()
         raise
@@ -71,7 +80,7 @@ class Child(Process):
         self.stolen = 0  # calls before which it used CPU although frozen, and ran
         self.stray = 0  # those before which it used CPU and stood
         self.took_ns = 0  # from waking it to its last answer
-        self._frozen_ns = 0
+        self._frozen_ns = self._began_ns = self._nonce = 0
         self._libc = sandbox.load_libc()
 
     # --- between calls --------------------------------------------------------------------------
@@ -122,10 +131,15 @@ class Child(Process):
 
     def ask(self, timeout_s: float, count: int = 1, code: int = 0) -> Frame:
         """Send a CALL for `count` calls and wait for the answer. Raises what `wait` raises."""
+        self.begin(count, code)
+        return self.finish(timeout_s)
+
+    def begin(self, count: int, code: int = 0) -> None:
+        """Send a CALL; `finish` waits for its answer. Raises ChildEnded."""
         self.calls += count
         self.asked += 1
-        nonce = secrets.randbits(63)
-        start = time.perf_counter_ns()
+        self._nonce = nonce = secrets.randbits(63)
+        self._began_ns = time.perf_counter_ns()
         self.thaw()
         if select.select([self.channel], [], [], 0)[0] and self._receive():
             raise ChildEnded("broke the protocol: it answered before it was asked")
@@ -133,10 +147,13 @@ class Child(Process):
             self.channel.send(frames.encode(Frame(Kind.CALL, count, code, nonce=nonce)))
         except OSError:
             raise ChildEnded("the process ended before it was called") from None
+
+    def finish(self, timeout_s: float) -> Frame:
+        """The answer, and the process stopped again. Raises what `wait` raises."""
         frame = self.wait(timeout_s)
-        self.took_ns = time.perf_counter_ns() - start
+        self.took_ns = time.perf_counter_ns() - self._began_ns
         self.freeze()
-        if frame.kind is not Kind.ERROR and (frame.kind is not Kind.DONE or frame.nonce != nonce):
+        if frame.kind is not Kind.ERROR and (frame.kind is not Kind.DONE or frame.nonce != self._nonce):
             raise ChildEnded("broke the protocol: an answer to another call")
         return frame
 

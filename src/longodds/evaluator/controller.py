@@ -21,7 +21,9 @@ from types import TracebackType
 from typing import Any
 
 from longodds.errors import InfraError, UserError
+from longodds.evaluator.building import BuildPool
 from longodds.evaluator.cache import VerdictCache
+from longodds.evaluator.cores import usable_cores
 from longodds.evaluator.forks import KEEPS_MEMORY, remove_tree
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.programs import program_digest
@@ -29,6 +31,7 @@ from longodds.types import Status, Task, Verdict
 
 _RETRIES = 2
 _START_S = 300.0
+_CORES_A_BUILD = 2  # an extension has two files, compiled at the same time
 _BELIEVED_AT_ONCE = {Status.CORRECT, Status.INCORRECT, Status.COMPILE_ERROR, Status.REJECTED}
 
 
@@ -45,6 +48,7 @@ class LocalEvaluator:
         self.digest = ""
         self._process: subprocess.Popen[str] | None = None
         self._root: Path | None = None
+        self._building: BuildPool | None = None
         self._start()
 
     def __enter__(self) -> LocalEvaluator:
@@ -81,6 +85,10 @@ class LocalEvaluator:
             self._stop()
             raise UserError(ready["user_error"])
         self.digest, self.isolation = ready["ready"], ready["isolation"]
+        if ready["arch"]:
+            layers = [name for name, state in self.isolation.items() if state == "on"]
+            workers = max(1, usable_cores() // _CORES_A_BUILD)
+            self._building = BuildPool(self.settings, self._root, layers, ready["arch"], workers)
 
     def _write(self, document: dict[str, Any]) -> None:
         assert self._process is not None
@@ -135,6 +143,9 @@ class LocalEvaluator:
         """End the oracle, in order if it still can, and remove what its children left."""
         process, self._process = self._process, None
         root, self._root = self._root, None
+        building, self._building = self._building, None
+        if building is not None:
+            building.close()
         if process is not None:
             self._end(process)
         if root is not None and root.exists():
@@ -165,6 +176,9 @@ class LocalEvaluator:
             known = self.cache.get(task, program, self.digest, timed=timed)
             if known is not None:
                 return known
+        if self._building is not None and self._building.at_work(program):
+            self.describe(task)  # is prepared meanwhile
+            self._building.wait(program)
         verdict = self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
         if self.cache is not None:
             self.cache.put(task, program, verdict, timed=timed)
@@ -197,8 +211,12 @@ class LocalEvaluator:
     def evaluate_many(
         self, task: Task, programs: Sequence[str], *, timed: bool = True
     ) -> Iterator[tuple[int, Verdict]]:
-        """Yields (position, verdict); programs that are equal but for comments, formatting and locals are run once."""
+        """Yields (position, verdict); programs that are equal but for comments, formatting and locals are run once.
+
+        For a GPU, those that compile C++ or CUDA are compiled ahead, several at a time."""
         known: dict[str, Verdict] = {}
+        if self._building is not None:
+            self._building.expect(programs)
         for position, program in enumerate(programs):
             digest = program_digest(program)
             if digest not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,15 @@ _EACH = 2 + cuda.HANDLE_BYTES // 8
 
 
 def spawn_cuda(
-    zygote: Zygote, program: str, config: dict[str, Any], state: torch.Tensor, ring: cuda.DeviceBlock
+    zygote: Zygote,
+    program: str,
+    config: dict[str, Any],
+    state: torch.Tensor,
+    ring: cuda.DeviceBlock,
+    built: Path | None = None,
 ) -> CudaChild:
-    """Fork a child that will load `program` on the GPU, with `ring` for its inputs. Raises InfraError."""
-    major, minor = torch.cuda.get_device_capability()
+    """Fork a child that will load `program` on the GPU, with `ring` for its inputs. built: what an earlier one
+    compiled. Raises InfraError."""
     nothing, frozen = SharedBlock(0), SharedBlock(state.numel())
     try:
         if state.numel():
@@ -33,9 +39,8 @@ def spawn_cuda(
             "inputs_bytes": ring.size,
             "inputs_handle": ring.handle.hex(),
             "state_bytes": state.numel(),
-            "arch": f"{major}.{minor}",
         }
-        forked = zygote.fork(program, config, nothing.fd, frozen.fd)
+        forked = zygote.fork(program, config, nothing.fd, frozen.fd, built)
     finally:
         frozen.close()
         nothing.close()

@@ -101,7 +101,6 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     state = map_block(state_fd, config["state_bytes"], writable=False)
     os.close(inputs_fd)
     os.close(state_fd)
-    os.environ["TORCH_CUDA_ARCH_LIST"] = config["arch"]
     try:
         torch.zeros(1, device="cuda")  # makes the context that the driver's calls are about
         inputs = cuda.view(cuda.open_handle(bytes.fromhex(config["inputs_handle"])), config["inputs_bytes"])

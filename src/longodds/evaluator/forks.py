@@ -45,6 +45,7 @@ class Forked:
     channel: socket.socket
     stderr_fd: int
     scratch: Path
+    caches: Path  # as the process sees it
 
     def close(self) -> None:
         """Let go of the descriptors; remove the folder."""
@@ -57,7 +58,8 @@ class Forked:
 @dataclass
 class Zygote:
     """A trusted fork server. scratch_root: where the folders of its processes are made. way: what runs in them,
-    `sound` (a program alone) or `seed` (KernelBench's way: reference and program together)."""
+    `sound` (a program alone), `seed` (KernelBench's way: reference and program together) or `build` (the program is
+    loaded, no more). arch: the one that CUDA code is compiled for, as "9.0"."""
 
     core: int | None
     memory_bytes: int
@@ -66,6 +68,7 @@ class Zygote:
     hide: tuple[Path, ...] = ()
     way: str = "sound"
     device: str = "cpu"
+    arch: str = ""
     forks: int = 0
     process: subprocess.Popen[bytes] | None = None
     control: socket.socket | None = None
@@ -99,13 +102,17 @@ class Zygote:
             self.ready = True
         return self.control
 
-    def fork(self, program: str, config: Mapping[str, object], inputs_fd: int, state_fd: int) -> Forked:
-        """A new process that will load `program` with `config`. Raises InfraError if that fails."""
+    def fork(
+        self, program: str, config: Mapping[str, object], inputs_fd: int, state_fd: int, built: Path | None = None
+    ) -> Forked:
+        """A new process that will load `program` with `config`. built: what an earlier one compiled. Raises InfraError
+        if that fails."""
         control = self.wait_ready()
         scratch = Path(tempfile.mkdtemp(prefix="child-", dir=self.scratch_root))
         ours, theirs = frames.pair()
         err_read, err_write = os.pipe()
         try:
+            caches = self._caches(scratch, built)
             uid = self._fill(scratch, program, config)
             request = {
                 "scratch": str(scratch),
@@ -116,6 +123,9 @@ class Zygote:
                 "uid": uid,
                 "way": self.way,
                 "device": self.device,
+                "caches": str(caches),
+                "built": str(built or ""),
+                "arch": self.arch,
             }
             socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno(), inputs_fd, state_fd, err_write])
             answer, fds = self._answer(control)
@@ -129,7 +139,7 @@ class Zygote:
             os.close(err_write)
         os.set_blocking(err_read, False)
         self.forks += 1
-        return Forked(answer["child"], answer["waiter"], fds[0], fds[1], ours, err_read, scratch)
+        return Forked(answer["child"], answer["waiter"], fds[0], fds[1], ours, err_read, scratch, caches)
 
     def _fill(self, scratch: Path, program: str, config: Mapping[str, object]) -> int:
         """Write what the process reads; returns the uid that it will run as, if it gets one of its own."""
@@ -137,9 +147,23 @@ class Zygote:
         (scratch / "config.json").write_text(json.dumps({**config, "program": str(scratch / "program.py")}))
         uid = sandbox.PRIVATE_UIDS[os.getpid() % len(sandbox.PRIVATE_UIDS)]
         if "private_uid" in self.layers:
-            for path in (scratch, *scratch.iterdir()):
+            for path in (scratch, *scratch.rglob("*")):
                 os.chown(path, uid, uid)
         return uid
+
+    def _caches(self, scratch: Path, built: Path | None) -> Path:
+        """The folder for what compilers keep: with mounts an empty one at the same place in all processes, each of
+        which mounts its own over it; else one for each, filled here."""
+        if "mounts" in self.layers:
+            caches = self.scratch_root / "caches"
+            caches.mkdir(mode=0o711, exist_ok=True)
+            return caches
+        caches = scratch / "caches"
+        if built is None:
+            caches.mkdir()
+        else:
+            shutil.copytree(built, caches)
+        return caches
 
     def _answer(self, control: socket.socket) -> tuple[dict[str, int], list[int]]:
         if not select.select([control], [], [], _START_S)[0]:
@@ -171,6 +195,7 @@ class ForkServers:
 
     def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
         hide = hidden_folders(settings)
+        self.root = root
         self.cuda = settings.device == "cuda"
         alone = way == "seed" or self.cuda
         self.lease = CoreLease(settings.core, shared=False) if alone else lease(settings.core)
@@ -218,6 +243,11 @@ class ForkServers:
         if zygote.forks >= _FORKS or (zygote.process is not None and zygote.process.poll() is not None):
             zygote.close()
         return zygote
+
+    def compile_for(self, arch: str) -> None:
+        """CUDA code of programs is compiled for this architecture alone."""
+        for zygote in self._zygotes:
+            zygote.arch = arch
 
     def warm(self) -> None:
         """Start those that are not running; returns at once."""

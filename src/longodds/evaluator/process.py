@@ -81,6 +81,21 @@ class Process:
             if any(fd == self.channel.fileno() for fd, _ in events):
                 return self._receive()
 
+    def loaded(self, import_timeout_s: float, compile_timeout_s: float) -> Frame:
+        """The first frame, that of a program's import. Raises as `wait`.
+
+        A compiler at work is a descendant that uses CPU; only while one does may an import take longer.
+        """
+        start, used = time.monotonic(), 0.0
+
+        def extend() -> float:
+            nonlocal used
+            before, used = used, self.kin.compilers_cpu_s()
+            busy = used > before + 0.1 and time.monotonic() - start < compile_timeout_s
+            return time.monotonic() - start + 2.0 if busy else import_timeout_s
+
+        return self.wait(import_timeout_s, extend=extend)
+
     def _receive(self) -> Frame:
         try:
             data = self.channel.recv(frames.FRAME)
@@ -114,6 +129,10 @@ class Process:
         # By descriptor: a pid could have been given to another process by now.
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.forked.pidfd, number)
+
+    def kill(self) -> None:
+        """Let it begin to end; `close` waits for that."""
+        self._signal(signal.SIGKILL)
 
     def close(self) -> None:
         """End the process and everything it started; remove its folder."""

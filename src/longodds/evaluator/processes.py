@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 from collections.abc import Generator
 from typing import Any
 
 from longodds.errors import InfraError
+from longodds.evaluator.builds import Builds
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words, spawn
 from longodds.evaluator.forks import ForkServers, Zygote
 from longodds.evaluator.frames import Kind
@@ -24,6 +24,7 @@ class Processes:
     def __init__(self, settings: EvaluatorSettings, servers: ForkServers, rng: random.Random) -> None:
         self.settings, self.servers, self.rng = settings, servers, rng
         self.isolation = servers.isolation
+        self.builds = Builds(servers.root / "builds")
         self._rings: dict[bool, Any] = {}
         self._rings_of = ""
 
@@ -35,7 +36,8 @@ class Processes:
         if problem.on_gpu:
             child: Child = self._spawn_cuda(zygote, problem, program, config)
         else:
-            child = spawn(zygote, program, config, problem.state, slots(problem) * stride(problem))
+            built = self.builds.find(program)
+            child = spawn(zygote, program, config, problem.state, slots(problem) * stride(problem), built)
         try:
             yield child
         finally:
@@ -55,35 +57,35 @@ class Processes:
         trusted = config["entry"] == "Model"
         if trusted not in self._rings:
             self._rings[trusted] = DeviceBlock(max(slots(problem) * stride(problem), 1))
-        return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted])
+        return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted], self.builds.find(program))
 
     def ready(self, child: Child) -> None:
         """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
-        limit, start, used = self.settings.import_timeout_s, time.monotonic(), 0.0
-
-        def extend() -> float:
-            # A compiler at work is a descendant that uses CPU; only while one does may an import take longer.
-            nonlocal used
-            before, used = used, child.kin.compilers_cpu_s()
-            busy = used > before + 0.1 and time.monotonic() - start < self.settings.compile_timeout_s
-            return time.monotonic() - start + 2.0 if busy else limit
-
-        frame = child.wait(limit, extend=extend)
+        frame = child.loaded(self.settings.import_timeout_s, self.settings.compile_timeout_s)
         child.freeze()
         if frame.kind is not Kind.READY:
             raise Refused(frame)
+
+    def keep_built(self, child: Child, program: str) -> None:
+        """Keep what a process of the program, which stands still, compiled on its way: its next one need not."""
+        self.builds.keep(program, child.pid, child.forked.caches)
 
     @contextlib.contextmanager
     def reference(self, problem: Problem, number: int) -> Generator[Side]:
         """A fresh reference process, of fork server `number`; ended in the end. Raises InfraError if it fails."""
         with self.child(problem, problem.task.reference, "Model", number) as child:
-            try:
-                self.ready(child)
-            except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
-                what = f"{problem.task.id}: the reference does not run in its child process"
-                words = last_words(child)
-                raise InfraError(f"{what}: {error}{': ' + words if words else ''}") from None
-            yield Side(child, problem, trusted=True)
+            side = Side(child, problem, trusted=True)
+            self.reference_ready(side)
+            yield side
+
+    def reference_ready(self, side: Side) -> None:
+        """Wait until a reference is loaded. Raises InfraError."""
+        try:
+            self.ready(side.child)
+        except (Refused, ChildEnded, ChildTimeout, ChildMemory) as error:
+            what = f"{side.problem.task.id}: the reference does not run in its child process"
+            words = last_words(side.child)
+            raise InfraError(f"{what}: {error}{': ' + words if words else ''}") from None
 
     def close(self) -> None:
         self.servers.close()

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -31,9 +32,11 @@ PRIVATE_UIDS = range(61_000, 65_000)  # no accounts; one for each oracle, since 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What holds a child. `layers`: those that the probes found to hold here; `scratch`: its only writable folder.
+    """What holds a child. `layers`: those that the probes found to hold here; `scratch`: its writable folder.
 
-    cuda: what CUDA needs is left open: its devices, names of threads in /proc, sockets of the Unix family, addresses.
+    caches: another one, for what compilers keep; with mounts at the same place in every child, as compilers go by
+    names. built: what is in it at first. cuda: what CUDA needs is left open: its devices, names of threads in /proc,
+    sockets of the Unix family, addresses.
     """
 
     layers: tuple[str, ...]
@@ -42,6 +45,8 @@ class Plan:
     hide: tuple[Path, ...] = ()
     uid: int = PRIVATE_UIDS[0]
     cuda: bool = False
+    caches: Path | None = None
+    built: Path | None = None
 
 
 def load_libc() -> ctypes.CDLL:
@@ -68,10 +73,11 @@ def readable_paths() -> tuple[Path, ...]:
     return (*interpreter_paths(), *(Path(p) for p in system))
 
 
-def writable_paths(scratch: Path, *, cuda: bool = False) -> tuple[Path, ...]:
+def writable_paths(plan: Plan) -> tuple[Path, ...]:
     plain = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-    more = ("/proc", *map(str, Path("/dev").glob("nvidia*"))) if cuda else ()
-    return (scratch, *(Path(p) for p in (*plain, *more)))
+    more = ("/proc", *map(str, Path("/dev").glob("nvidia*"))) if plan.cuda else ()
+    own = (plan.scratch,) if plan.caches is None else (plan.scratch, plan.caches)
+    return (*own, *(Path(p) for p in (*plain, *more)))
 
 
 def enter_namespaces(libc: ctypes.CDLL, plan: Plan) -> None:
@@ -100,6 +106,8 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
         os.setsid()
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if "mounts" in plan.layers:
+        _keep_mounts_private(libc)
+        _own_caches(libc, plan)  # before: what goes into them may lie in a folder to hide
         _hide(libc, plan)
         _own_scratch(libc, plan)
     if "rlimits" in plan.layers:
@@ -114,7 +122,7 @@ def enter(libc: ctypes.CDLL, plan: Plan) -> None:
     if "no_new_privs" in plan.layers and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     if "landlock" in plan.layers:
-        landlock.apply(libc, read=readable_paths(), write=writable_paths(plan.scratch, cuda=plan.cuda))
+        landlock.apply(libc, read=readable_paths(), write=writable_paths(plan))
     if "seccomp" in plan.layers:
         seccomp.apply(libc, unix_sockets=plan.cuda)
 
@@ -139,10 +147,13 @@ def _mount(libc: ctypes.CDLL, source: str, target: Path, kind: str | None, flags
         raise OSError(ctypes.get_errno(), f"mount {target}")
 
 
+def _keep_mounts_private(libc: ctypes.CDLL) -> None:
+    _mount(libc, "none", Path("/"), None, _MS_REC | _MS_PRIVATE)
+
+
 def _hide(libc: ctypes.CDLL, plan: Plan) -> None:
     """Empty file systems over the folders to hide, with what running Python needs bound back in; a /proc of its own."""
-    _mount(libc, "none", Path("/"), None, _MS_REC | _MS_PRIVATE)
-    keep = [p for p in (*interpreter_paths(), plan.scratch) if p.is_dir()]
+    keep = [p for p in (*interpreter_paths(), plan.scratch, plan.caches) if p is not None and p.is_dir()]
     for folder in plan.hide:
         if not folder.is_dir() or folder in keep:
             continue
@@ -158,14 +169,33 @@ def _hide(libc: ctypes.CDLL, plan: Plan) -> None:
 
 
 def _own_scratch(libc: ctypes.CDLL, plan: Plan) -> None:
-    """A memory file system over the scratch folder, bounded in bytes and files, gone with the process."""
+    """A memory file system over the scratch folder, its files kept."""
     content = {p.name: p.read_bytes() for p in plan.scratch.iterdir() if p.is_file()}
-    options = f"size={_SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=0700"
-    _mount(libc, "tmpfs", plan.scratch, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    _memory_folder(libc, plan.scratch)
     for name, data in content.items():
         (plan.scratch / name).write_bytes(data)
+    _give(plan, plan.scratch)
+
+
+def _own_caches(libc: ctypes.CDLL, plan: Plan) -> None:
+    """Another over the caches' folder, with what was built before."""
+    if plan.caches is None:
+        return
+    _memory_folder(libc, plan.caches)
+    if plan.built is not None:
+        shutil.copytree(plan.built, plan.caches, dirs_exist_ok=True)
+    _give(plan, plan.caches)
+
+
+def _memory_folder(libc: ctypes.CDLL, folder: Path) -> None:
+    """A file system of its own, bounded in bytes and files, gone with the process."""
+    options = f"size={_SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=0700"
+    _mount(libc, "tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+
+
+def _give(plan: Plan, folder: Path) -> None:
     if "private_uid" in plan.layers:
-        for path in (plan.scratch, *plan.scratch.iterdir()):
+        for path in (folder, *folder.rglob("*")):
             os.chown(path, plan.uid, plan.uid)
 
 
@@ -270,6 +300,7 @@ class _Probes:
             raise OSError(0, "needs namespaces")
 
         def own_proc() -> bool:
+            _keep_mounts_private(self.libc)
             _hide(self.libc, self._plan("mounts"))
             return all(int(p.name) <= 2 for p in Path("/proc").iterdir() if p.name.isdigit())
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from longodds.evaluator import frames, pages, tree
+from longodds.evaluator import compilers, frames, pages, tree
 from longodds.evaluator.delivery import Failure, Weights
 from longodds.evaluator.frames import Fault, Frame, Kind
 
@@ -41,7 +41,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _load(path: Path, entry: str) -> Any:
+def load(path: Path, entry: str) -> Any:
     """Import the program file as a module of its own. Raises Failure(COMPILE | RUNTIME)."""
     try:
         source = path.read_bytes().decode("utf-8")
@@ -49,6 +49,7 @@ def _load(path: Path, entry: str) -> Any:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         raise Failure(Fault.COMPILE, f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")) from None
+    compilers.prepare(source)
     spec = importlib.util.spec_from_file_location("program", path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -94,7 +95,7 @@ class Server:
         return self.inputs[start : start + self.config["stride"]]
 
     def prepare(self) -> None:
-        module = _load(Path(self.config["program"]), self.config["entry"])
+        module = load(Path(self.config["program"]), self.config["entry"])
         args = self.read(self.config["init"], self.state)
         weights = Weights(self.config["weights"], self.state)
         self.model = weights.build(getattr(module, self.config["entry"]), list(args))
@@ -182,7 +183,7 @@ def settled(value: Any, leaf: tree.Leaf) -> Any:
         value = value.resolve_neg().resolve_conj()
     if value.stride() == leaf.stride:
         return value
-    return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype).copy_(value)
+    return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def scalar_cell(value: Any, leaf: tree.Leaf) -> torch.Tensor:
@@ -212,3 +213,16 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     torch.set_grad_enabled(False)
     server = Server(channel, config, inputs, state)
     return server.run()
+
+
+def build(channel: socket.socket, config_path: Path) -> int:
+    """Load the program without a GPU, so that what it compiles is there when one is used; say READY, or what is
+    wrong."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    config = json.loads(config_path.read_text())
+    nothing = torch.empty(0, dtype=torch.uint8)
+    server = Server(channel, config, nothing, nothing)
+    ready = server.guard(lambda: load(Path(config["program"]), config["entry"]) and Frame(Kind.READY))
+    channel.send(frames.encode(ready))
+    channel.recv(1)  # until the other side has what it wants
+    return 0

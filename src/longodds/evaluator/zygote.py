@@ -20,17 +20,17 @@ _MAX_REQUEST = 1 << 16
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def _child_environment(scratch: Path) -> None:
-    """Every cache and temporary folder of a program lies in its own scratch."""
+def _child_environment(scratch: Path, caches: Path) -> None:
+    """Every temporary folder of a program lies in its own scratch, what compilers keep in its caches."""
     os.environ.update(
         HOME=str(scratch),
         USER="candidate",  # its uid has no account, and compilers name folders after their user
         TMPDIR=str(scratch),
-        XDG_CACHE_HOME=str(scratch / "cache"),
-        TRITON_CACHE_DIR=str(scratch / "triton"),
-        TORCHINDUCTOR_CACHE_DIR=str(scratch / "inductor"),
-        TORCH_EXTENSIONS_DIR=str(scratch / "extensions"),
-        CUDA_CACHE_PATH=str(scratch / "cuda"),
+        XDG_CACHE_HOME=str(caches / "cache"),
+        TRITON_CACHE_DIR=str(caches / "triton"),
+        TORCHINDUCTOR_CACHE_DIR=str(caches / "inductor"),
+        TORCH_EXTENSIONS_DIR=str(caches / "extensions"),
+        CUDA_CACHE_PATH=str(caches / "cuda"),
         TORCHINDUCTOR_COMPILE_THREADS="1",
         PYTHONDONTWRITEBYTECODE="1",
     )
@@ -74,6 +74,8 @@ def _plan(request: dict[str, Any]) -> Any:
         tuple(Path(p) for p in request["hide"]),
         int(request["uid"]),
         request["device"] == "cuda",
+        Path(request["caches"]),
+        Path(request["built"]) if request["built"] else None,
     )
 
 
@@ -112,10 +114,14 @@ def _wait_for(plan: Any, request: dict[str, Any], fds: list[int], libc: Any, ann
                 except OSError:
                     continue
         sandbox.enter(libc, plan)
-        _child_environment(scratch)
+        _child_environment(scratch, plan.caches)
+        if request["arch"]:
+            os.environ["TORCH_CUDA_ARCH_LIST"] = request["arch"]
         channel = socket.socket(fileno=channel_fd)
         if request["way"] == "seed":
             return seed_shim.run(channel, scratch / "config.json")
+        if request["way"] == "build":
+            return shim.build(channel, scratch / "config.json")
         if plan.cuda:
             return cuda_shim.run(channel, inputs_fd, state_fd, scratch / "config.json")
         return shim.run(channel, inputs_fd, state_fd, scratch / "config.json")

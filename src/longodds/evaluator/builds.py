@@ -1,0 +1,119 @@
+"""What a program's first process compiled, for its later ones: extension modules, Triton's and Inductor's kernels.
+
+A process can write to its own caches alone. They are copied out of it while it stands still, and into processes of the
+same program only: what a program leaves there it leaves to itself. No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+_MOST_BYTES, _MOST_FILES, _MOST_DEPTH = 256 << 20, 5_000, 12
+_KEPT = 128  # programs
+
+
+def compiles(program: str) -> bool:
+    """Whether a program may compile C++ or CUDA when it is loaded. By its text, so a hint and no more: one that hides
+    it compiles in its own process, with the whole headers."""
+    return "cpp_extension" in program
+
+
+class Builds:
+    """A folder of what was compiled, by program. Several processes may use one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _place(self, program: str) -> Path:
+        return self.folder / hashlib.sha256(program.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def find(self, program: str) -> Path | None:
+        """What was kept of a program's compilations, if anything."""
+        place = self._place(program)
+        return place if place.is_dir() else None
+
+    def keep(self, program: str, pid: int, caches: Path) -> None:
+        """Copy the caches of a process of the program, which stands still or ends: they replace what was kept.
+
+        pid: of the process; caches: where it sees them. What can't be read, or is too much, is not kept.
+        """
+        try:
+            source = os.open(f"/proc/{pid}/root{caches}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            return
+        try:
+            with os.scandir(source) as entries:
+                if next(entries, None) is None:  # most programs compile nothing
+                    return
+            made = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
+            try:
+                _Copy().folder(source, made, 0)
+                self._publish(made, self._place(program))
+            except (OSError, _TooMuch):
+                shutil.rmtree(made, ignore_errors=True)
+        finally:
+            os.close(source)
+
+    def _publish(self, made: Path, place: Path) -> None:
+        old = made.with_name(f"old-{made.name}")
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+        kept = sorted((p for p in self.folder.iterdir() if "-" not in p.name), key=lambda p: p.stat().st_mtime_ns)
+        for oldest in kept[:-_KEPT]:
+            shutil.rmtree(oldest, ignore_errors=True)
+
+
+class _TooMuch(Exception):
+    pass
+
+
+class _Copy:
+    """Copies folders and plain files that a hostile program wrote, times included: ninja and Triton go by those."""
+
+    def __init__(self) -> None:
+        self.bytes = self.files = 0
+
+    def folder(self, source: int, target: Path, depth: int) -> None:
+        """Raises OSError, and _TooMuch beyond the limits."""
+        if depth > _MOST_DEPTH:
+            raise _TooMuch
+        with os.scandir(source) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            self.files += 1
+            if self.files > _MOST_FILES:
+                raise _TooMuch
+            # No link is followed and no pipe waited for: the kinds are told by the open file, not by its name.
+            try:
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=source)
+            except OSError:
+                continue
+            try:
+                found = os.fstat(fd)
+                if stat.S_ISDIR(found.st_mode):
+                    (target / name).mkdir()
+                    self.folder(fd, target / name, depth + 1)
+                elif stat.S_ISREG(found.st_mode):
+                    self._file(fd, target / name, found)
+            finally:
+                os.close(fd)
+
+    def _file(self, source: int, target: Path, found: os.stat_result) -> None:
+        self.bytes += found.st_size
+        if self.bytes > _MOST_BYTES:
+            raise _TooMuch
+        with open(source, "rb", closefd=False) as reader, target.open("xb") as writer:
+            left = found.st_size  # and no more, should it grow meanwhile
+            while left > 0 and (chunk := reader.read(min(left, 1 << 20))):
+                writer.write(chunk)
+                left -= len(chunk)
+        target.chmod(0o755 if found.st_mode & 0o100 else 0o644)
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
