@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 import pytest
 import torch
+from gpu_tasks import GELU, PRODUCT, SMALL
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
-from longodds.types import Status, Task, digest_text
+from longodds.types import Status, Task
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use"),
 ]
-
-_REFERENCE = """
-import torch
-import torch.nn as nn
-
-class Model(nn.Module):
-    def forward(self, {names}):
-        return {body}
-
-def get_inputs():
-    return [{inputs}]
-
-def get_init_inputs():
-    return []
-"""
-
-
-def _task(name: str, names: str, body: str, inputs: str) -> Task:
-    text = _REFERENCE.format(names=names, body=body, inputs=inputs)
-    return Task(f"gpu/{name}", "gpu", text, digest_text(text))
-
-
-GELU = _task("gelu", "x", "torch.nn.functional.gelu(x) * 2 + x", "torch.rand(4096, 8192)")
-PRODUCT = _task("product", "a, b", "a @ b", "torch.rand(2048, 2048), torch.rand(2048, 2048)")
-SMALL = _task("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")
 
 _MODULE = """
 import torch
@@ -80,22 +57,64 @@ class ModelNew(nn.Module):
     def forward(self, x):
         return self.f(x)
 """
-OTHER_STREAM = """
+INLINE = """
+import torch
+import torch.nn as nn
+from torch.utils.cpp_extension import load_inline
+
+source = '''
+#include <torch/extension.h>
+#include <cuda_runtime.h>
+
+__global__ void gelu(const float* x, float* y, long n) {
+    long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
+    if (i < n) {
+        float v = x[i];
+        y[i] = v * (1.0f + erff(v * 0.70710678118654752f)) + v;
+    }
+}
+
+torch::Tensor run(torch::Tensor x) {
+    TORCH_CHECK(x.is_cuda() && x.scalar_type() == torch::kFloat32, "a float tensor on the GPU");
+    auto y = torch::empty_like(x);
+    long n = x.numel();
+    gelu<<<(n + 255) / 256, 256>>>(x.data_ptr<float>(), y.data_ptr<float>(), n);
+    return y;
+}
+'''
+module = load_inline(
+    name="inline_gelu",
+    cpp_sources="torch::Tensor run(torch::Tensor x);",
+    cuda_sources=source,
+    functions=["run"],
+    extra_cuda_cflags=["-O3"],
+)
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return module.run(x)
+"""
+GRAPH = """
 import torch
 import torch.nn as nn
 
 class ModelNew(nn.Module):
     def __init__(self):
         super().__init__()
-        self.stream = torch.cuda.Stream()
+        self.graph = None
 
     def forward(self, x):
-        y = torch.empty_like(x)
-        with torch.cuda.stream(self.stream):
-            y.copy_(torch.nn.functional.gelu(x) * 2 + x)
-        return y
+        if self.graph is None:
+            self.place = torch.empty_like(x)
+            torch.softmax(self.place, -1)
+            torch.cuda.synchronize()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.out = torch.softmax(self.place, -1)
+        self.place.copy_(x)
+        self.graph.replay()
+        return self.out.clone()
 """
-TF32 = "import torch\ntorch.backends.cuda.matmul.allow_tf32 = True\n" + _MODULE.format(names="a, b", body="a @ b")
 ZEROS = _MODULE.format(names="x", body="x * 0")
 SLOWER = _MODULE.format(names="x", body="(torch.nn.functional.gelu(x) * 2 + x).clone().clone()")
 
@@ -117,7 +136,7 @@ def test_an_unchanged_program_is_correct_and_not_faster(evaluator: LocalEvaluato
     assert all(state == "on" for state in verdict.isolation.values())
 
 
-@pytest.mark.parametrize("program", [TRITON, COMPILED], ids=["triton", "torch.compile"])
+@pytest.mark.parametrize("program", [TRITON, INLINE, COMPILED], ids=["triton", "inline", "torch.compile"])
 def test_one_kernel_for_three_is_faster(evaluator: LocalEvaluator, program: str) -> None:
     verdict = evaluator.evaluate(GELU, program)
     assert verdict.correct
@@ -132,11 +151,32 @@ def test_more_kernels_are_slower(evaluator: LocalEvaluator) -> None:
     assert verdict.ci_high < 0.8
 
 
-@pytest.mark.parametrize(
-    ("task", "program"), [(GELU, ZEROS), (GELU, OTHER_STREAM), (PRODUCT, TF32)], ids=["zeros", "other stream", "tf32"]
-)
-def test_what_is_wrong_is_incorrect(evaluator: LocalEvaluator, task: Task, program: str) -> None:
-    assert evaluator.evaluate(task, program).status is Status.INCORRECT
+def test_what_is_wrong_is_incorrect(evaluator: LocalEvaluator) -> None:
+    assert evaluator.evaluate(GELU, ZEROS).status is Status.INCORRECT
+
+
+def test_a_graph_is_judged_by_what_it_does(evaluator: LocalEvaluator) -> None:
+    verdict = evaluator.evaluate(SMALL, GRAPH)
+    assert verdict.correct
+    assert verdict.ci_high is not None
+    assert verdict.ci_high < 1.1
+
+
+def test_a_verdict_says_how_near_the_ceiling_it_is(evaluator: LocalEvaluator) -> None:
+    verdict = evaluator.evaluate(GELU, TRITON)
+    assert verdict.of_ceiling is not None
+    assert verdict.gbps is not None
+    assert 0.4 < verdict.of_ceiling < 1.05
+    assert evaluator.evaluate(PRODUCT, unchanged(PRODUCT)).tflops is not None
+
+
+def test_extensions_are_compiled_ahead_and_once(evaluator: LocalEvaluator) -> None:
+    programs = [INLINE.replace("inline_gelu", f"gelu_{i}") for i in range(6)]
+    start = time.monotonic()
+    verdicts = dict(evaluator.evaluate_many(GELU, programs))
+    took = time.monotonic() - start
+    assert all(v.correct for v in verdicts.values())
+    assert took / len(programs) < 15
 
 
 def test_the_gpu_is_as_free_as_before() -> None:

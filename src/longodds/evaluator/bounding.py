@@ -18,8 +18,9 @@ BATCH_NS = 50_000_000
 _MOST_CALLS = {"cpu": 256, "cuda": 2048}
 _ANSWERS = 2
 # Of what asking costs the reference, what a program is credited with: on a GPU the oracle's clock holds all of it, and
-# a leaner program could save some.
+# a leaner program could save some. `faster` is granted by the first; no more is claimed than the second supports.
 _CREDIT = {"cpu": 0.0, "cuda": 0.5}
+_CREDIT_OF_CLAIMS = 1.0
 # CPU time outside the timer that is no accusation: for an answer, for a call, and of the batch.
 _ANSWER_NS, _CALL_NS, _SHARE = 150_000, 15_000, 0.01
 _TIMES = 2
@@ -29,8 +30,9 @@ _TIMES = 2
 class Bound:
     """Batch pairs of one program against the reference, of all its process pairs.
 
-    cpu, wall: log ratios by CPU time and by the oracle's clock, the candidate given no credit for what asking costs.
-    alone: log ratios of calls that were asked for one by one, by the child's timer.
+    cpu, wall: log ratios by CPU time and by the oracle's clock, the candidate given no credit for what asking costs;
+    on a GPU both by the oracle's clock, with half of that credit and with all of it. alone: log ratios of calls that
+    were asked for one by one, by the child's timer.
     """
 
     cpu: list[float] = field(default_factory=list)
@@ -49,12 +51,12 @@ class Bound:
         """Upper bound of the same median, as good."""
         return -Bound(cpu=[-x for x in self.cpu]).low()
 
-    def middle(self) -> float:
-        return sorted(self.cpu)[(len(self.cpu) - 1) // 2] if self.cpu else -math.inf
-
-    def most(self) -> float:
-        """The most that the outer clocks support: the middle CPU ratio, and no more than the best ratio of walls."""
-        return min(self.middle(), max(self.wall, default=-math.inf))
+    def most(self, *, on_gpu: bool) -> float:
+        """The most that the outer clocks support: the middle CPU ratio, and no more than the best ratio of walls; on a
+        GPU the middle one with all credit."""
+        if on_gpu:
+            return _middle(self.wall)
+        return min(_middle(self.cpu), max(self.wall, default=-math.inf))
 
     def add(self, meter: Meter) -> None:
         """One batch pair. Raises Cheat, Wrong and what a child raises."""
@@ -69,7 +71,14 @@ class Bound:
             )
         credit = _CREDIT[meter.problem.device.kind] * reference.outside
         self.cpu.append(_log(reference.inside, candidate.cpu - credit))
-        self.wall.append(_log(reference.wall - max(reference.outside, answers * _ANSWER_NS), candidate.wall))
+        if meter.problem.on_gpu:
+            self.wall.append(_log(reference.inside, candidate.wall - _CREDIT_OF_CLAIMS * reference.outside))
+        else:
+            self.wall.append(_log(reference.wall - max(reference.outside, answers * _ANSWER_NS), candidate.wall))
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 2] if values else -math.inf
 
 
 def _log(reference: float, candidate: float) -> float:

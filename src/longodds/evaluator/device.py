@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from collections.abc import Generator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from longodds.evaluator import tree
 from longodds.evaluator.yardstick import available_bytes
 
+if TYPE_CHECKING:
+    from longodds.evaluator.ceilings import Ceilings
+
 _FLUSHED = 2  # times the last cache's size is written over
+_TRIES = 50
+_BUSY, _BUSY_NS = 2, 400_000  # so many times the quickest, and so much more: the GPU was not ours alone
 
 
 class Device:
@@ -22,6 +28,9 @@ class Device:
     def __init__(self, kind: str = "cpu") -> None:
         self.kind = kind
         self.on_gpu = kind == "cuda"
+        self._quickest_ns = 1 << 62
+        self.last: Any = None  # the side that was asked last
+        self.references_asked = self.references_left = 0  # how often, and how often with work going on afterwards
         if self.on_gpu:
             with self.default():
                 torch.rand(1)  # PyTorch notes on first use which functions make tensors: not when they are replaced
@@ -48,15 +57,34 @@ class Device:
         """The tree with its tensors here."""
         return tree.map_tensors(value, lambda t: t.to(self.kind)) if self.on_gpu else value
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Before a child is asked: what was written is there, and nothing of it, nor of what the child left there
-        marked to stay, is in the last cache."""
+        marked to stay, is in the last cache. On a GPU whether it was idle.
+
+        Another process's kernels go on while it is stopped. Processes take turns on a GPU, of a millisecond and more:
+        where there is work of another one, our own takes so much longer. It is waited out.
+        """
         if not self.on_gpu:
-            return
-        self._cover.zero_()
-        torch.cuda.synchronize()
+            return True
         with contextlib.suppress(AttributeError):
             ctypes.CDLL("libcuda.so.1").cuCtxResetPersistingL2Cache()
+        torch.cuda.synchronize()  # our own, of before
+        for tries in range(_TRIES):
+            start = time.perf_counter_ns()
+            self._cover.zero_()
+            torch.cuda.synchronize()
+            took = time.perf_counter_ns() - start
+            self._quickest_ns = min(self._quickest_ns, took)
+            if took < _BUSY * self._quickest_ns + _BUSY_NS:
+                return tries == 0
+        return False
+
+    @cached_property
+    def ceilings(self) -> Ceilings:
+        """Of a GPU, measured on first use."""
+        from longodds.evaluator.ceilings import measure
+
+        return measure()
 
     @cached_property
     def _cover(self) -> torch.Tensor:

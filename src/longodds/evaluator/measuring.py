@@ -6,7 +6,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +14,13 @@ import numpy as np
 from longodds.evaluator import forks, stats
 from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
-from longodds.evaluator.outcome import judged
+from longodds.evaluator.pairing import open_pairs
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Meter, Pairs
-from longodds.types import REMEASURED, Verdict
+from longodds.types import FEW_PAIRS_LABEL, REMEASURED, Verdict
 
 _BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
 _SINGLES = 4  # pairs of single calls of each process pair behind it
@@ -45,7 +45,7 @@ class Measuring:
         first.run(stats.LOOKS[0] // stats.SCREENING_PAIRS)
         if first.hopeless() or time.monotonic() > first.deadline:
             return [first.pairs], False
-        with self._process_pair(problem, program, 0) as second:
+        with self._process_pairs(problem, program, [0]) as (second,):
             parts = [first.pairs, second.pairs]
             last = max(n for n in stats.LOOKS if n <= max(most, self.settings.min_pairs))
             for pairs in range(stats.STEP, last + 1, stats.STEP):
@@ -65,17 +65,19 @@ class Measuring:
         return Meter(problem, reference, candidate, self.rng, self.settings.run_timeout_s, deadline)
 
     @contextlib.contextmanager
-    def _process_pair(self, problem: Problem, program: str, number: int) -> Generator[Meter]:
-        """Reference and candidate, both new forks of fork server `number`, warmed. Raises Judged, InfraError."""
-        with (
-            self.processes.reference(problem, number) as reference,
-            self.processes.child(problem, program, "ModelNew", number) as child,
-            judged(child),
-        ):
-            self.processes.ready(child)
-            meter = self._meter(problem, reference, Side(child, problem, trusted=False))
-            meter.warm()
-            yield meter
+    def _process_pairs(self, problem: Problem, program: str, numbers: Sequence[int]) -> Generator[list[Meter]]:
+        """Process pairs, all new forks of the fork servers with these numbers, warmed. Raises Judged, InfraError."""
+        with contextlib.ExitStack() as stack:
+            meters = [
+                self._meter(problem, pair.reference, pair.candidate)
+                for pair in open_pairs(self.processes, problem, program, numbers, stack)
+            ]
+            for meter in meters:  # starting processes takes its own time
+                meter.warm()
+                meter.deadline = time.monotonic() + self.settings.max_timing_s
+            if self.processes.builds.find(program) is None:
+                self.processes.keep_built(meters[0].candidate.child, program)
+            yield meters
 
     def confirm(
         self, problem: Problem, program: str, blank: Verdict, screened: list[Pairs] | None = None, family: int = 1
@@ -85,13 +87,8 @@ class Measuring:
         family: number of programs of which this one is the best; divides the level. Raises Judged, InfraError.
         """
         bound = Bound()
-        with contextlib.ExitStack() as stack:
-            meters = [
-                stack.enter_context(self._process_pair(problem, program, 1 + number % forks.FRESH))
-                for number in range(stats.PROCESS_PAIRS)
-            ]
-            for meter in meters:  # starting processes takes its own time
-                meter.deadline = time.monotonic() + self.settings.max_timing_s
+        numbers = [1 + number % forks.FRESH for number in range(stats.PROCESS_PAIRS)]
+        with self._process_pairs(problem, program, numbers) as meters:
             fresh = [m.pairs for m in meters]
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
@@ -139,7 +136,7 @@ class Measuring:
 
         Raises InfraError, and Judged when the program fails.
         """
-        with self._process_pair(problem, program, number) as meter:
+        with self._process_pairs(problem, program, [number]) as (meter,):
             meter.run(count)
             return meter.pairs
 
@@ -166,7 +163,7 @@ class Measuring:
         if bound is not None and len(bound):
             supported = max(supported, bound.low())
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
-            most = max(bound.most(), min(outer.median, max(bound.wall)))
+            most = max(bound.most(on_gpu=self.settings.device == "cuda"), min(outer.median, max(bound.wall)))
             # Nor than single calls show: a program can't work ahead in those.
             most = min(most, float(np.median(bound.alone))) + stats.SLACK
             point, low = min(point, most), min(low, most)
@@ -176,7 +173,7 @@ class Measuring:
             labels.append("unconfirmed")
         if not math.isfinite(low):
             # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.
-            labels.append("few_pairs")
+            labels.append(FEW_PAIRS_LABEL)
         lows = [(m, min(low, self._interval(parts, family=m).low)) for m in stats.FAMILIES]
         return replace(
             blank,

@@ -16,6 +16,7 @@ import torch
 
 from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
+from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
 from longodds.evaluator.cores import lease_gpu
@@ -26,12 +27,14 @@ from longodds.evaluator.naive import NaiveWays
 from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
+from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Refused, Side
 from longodds.evaluator.timing import Pairs
 from longodds.types import Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
+_CONTEXT_BYTES = 1 << 30  # of a process on a GPU, and what its libraries want
 
 
 class Oracle:
@@ -42,6 +45,7 @@ class Oracle:
         self.settings = settings
         self.secret = settings.seed if settings.seed is not None else int.from_bytes(os.urandom(6), "little")
         rng = random.Random(self.secret)
+        self.arch = ""  # of the GPU, as compilers call it
         library = torch.__version__
         if settings.device == "cuda":
             if not torch.cuda.is_available():
@@ -50,11 +54,14 @@ class Oracle:
             library = f"{library}, CUDA {torch.version.cuda}, {gpu.name}"
             servers.lease.close()
             servers.lease = lease_gpu(str(gpu.uuid))
+            self.arch = f"{gpu.major}.{gpu.minor}"
+            servers.compile_for(self.arch)
         self.processes = Processes(settings, servers, rng)
         self.isolation = self.processes.isolation
         self.measuring = Measuring(settings, self.processes, rng)
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(library)
+        self.device = Device(settings.device)
         self.problems: dict[str, Problem] = {}
         self._at_work = ""
 
@@ -76,7 +83,7 @@ class Oracle:
 
     def _load(self, task: Task) -> Problem:
         try:
-            return Problem(task, self.secret, Device(self.settings.device)).load()
+            return Problem(task, self.secret, self.device).load()
         except torch.OutOfMemoryError as error:
             self.problems.clear()
             torch.cuda.empty_cache()
@@ -106,6 +113,8 @@ class Oracle:
         blank = Verdict(problem.task.id, Status.CORRECT, labels=labels, isolation=self.isolation, evaluator=self.digest)
         try:
             verdict = reach(blank)
+            if problem.demands is not None:
+                verdict = rated(verdict, problem.demands, self.device.ceilings)
         except Judged as reached:
             labels = (*blank.labels, *reached.labels)
             verdict = replace(blank, status=reached.status, message=clean(reached.message), labels=labels)
@@ -118,6 +127,8 @@ class Oracle:
             left = self.settings.run_timeout_s  # of the program's time: comparing answers is ours
             for draw in problem.draws:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
+            self.processes.keep_built(child, program)
+            self._leaves_room(problem)
             if not timed:
                 return blank
             self.processes.servers.settle()
@@ -127,12 +138,25 @@ class Oracle:
                     reference.write(draw.inputs)
                     reference.call(self.settings.run_timeout_s)
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
+                for ended in (child, reference.child):  # at once: a GPU takes its time to free what a process had
+                    ended.kill()
         if not looks:
             return self.measuring.report(blank, pairs)
         try:
             return self.measuring.confirm(problem, program, blank, pairs)
         finally:
             self.processes.servers.refresh()
+
+    def _leaves_room(self, problem: Problem) -> None:
+        """Raises Judged for a program beside which the reference could not run: it took the GPU's memory."""
+        if not problem.on_gpu:
+            return
+        torch.cuda.empty_cache()
+        need = slots(problem) * (stride(problem) + sum(leaf.nbytes for leaf in problem.output_leaves)) + _CONTEXT_BYTES
+        room = self.device.room()
+        if room < need:
+            short = f"it leaves {room >> 20} MiB of the GPU's memory, and being timed takes {need >> 20} MiB more"
+            raise Judged(Status.RUNTIME_ERROR, short, ("out_of_memory",))
 
     def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
         """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 
+import torch
+
 from longodds.evaluator.checks import Wrong
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words
 from longodds.evaluator.frames import Fault, Frame
@@ -43,6 +45,9 @@ def judged(child: Child) -> Generator[None]:
         raise Judged(Status.TIMEOUT, str(timeout)) from None
     except ChildMemory as memory:
         raise Judged(Status.RUNTIME_ERROR, str(memory), ("out_of_memory",)) from None
+    except torch.OutOfMemoryError:
+        message = "it left the evaluator no memory on the GPU"
+        raise Judged(Status.RUNTIME_ERROR, message, ("out_of_memory",)) from None
     except ChildEnded as ended:
         words = last_words(child)
         raise Judged(Status.RUNTIME_ERROR, f"{ended}{': ' + words if words else ''}") from None

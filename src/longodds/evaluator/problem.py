@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from longodds.errors import UserError
-from longodds.evaluator import battery, laws, tree
+from longodds.evaluator import battery, ceilings, laws, tree
 from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
 from longodds.evaluator.device import Device
 from longodds.evaluator.task_code import load_module, named
@@ -84,6 +84,7 @@ class Problem:
     mutated: list[int] = field(default_factory=list)  # input leaves that the reference changes in place
     aliases: bool = False
     prepare_s: float = 0.0
+    demands: ceilings.Demands | None = None  # on a GPU
     _module: types.ModuleType | None = None
     _varied: list[int] = field(default_factory=list)
     _bank: list[torch.Tensor] = field(default_factory=list)
@@ -107,6 +108,7 @@ class Problem:
         self._yardsticks(model, first, handles_nan=handles_nan)
         self._battery()
         if self.on_gpu:
+            self.demands = ceilings.demands(model, first, self.output_leaves, self._seed("demands", 0))
             flags = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
             self.labels.append(f"tf32:matmul={'on' if flags[0] else 'off'},cudnn={'on' if flags[1] else 'off'}")
         self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * self.device.room()))

@@ -80,7 +80,7 @@ def _serve(settings: EvaluatorSettings, servers: ForkServers, source: Any, sink:
     except UserError as error:
         answer({"user_error": str(error)})
         return
-    answer({"ready": oracle.digest, "isolation": oracle.isolation})
+    answer({"ready": oracle.digest, "isolation": oracle.isolation, "arch": oracle.arch})
     try:
         for line in source:
             try:
@@ -123,6 +123,8 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
                     "weights": len(problem.config["weights"]),
                     "input_bytes": problem.input_bytes,
                     "output_bytes": sum(leaf.nbytes for leaf in problem.output_leaves),
+                    "demands": asdict(problem.demands) if problem.demands else None,
+                    "ceilings": asdict(oracle.device.ceilings) if problem.on_gpu else None,
                 }
             }
 

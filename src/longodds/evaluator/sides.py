@@ -73,11 +73,14 @@ class Spent:
         return self.cpu - self.inside
 
 
+_LEFT_TIMES, _LEFT_SHARE = 3, 0.1
+
+
 @dataclass
 class Side:
     """A child in the measurement, with scratch buffers for its outputs.
 
-    own_ns, outside_ns: of each answer, for the accounting.
+    own_ns, outside_ns: of each answer, for the accounting. left_working: answers after which a GPU was still at work.
     """
 
     child: Child
@@ -85,6 +88,7 @@ class Side:
     trusted: bool
     outside_ns: list[float] = field(default_factory=list)
     own_ns: list[float] = field(default_factory=list)
+    left_working: int = 0
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,14 +112,12 @@ class Side:
         wait_ns: that a GPU waits before them, for all to be queued.
         """
         before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
-        self.problem.device.settle()
+        self._note_idle(idle=self.problem.device.settle())
         start = time.perf_counter_ns()
         try:
             frame = self.child.ask(timeout_s, count, wait_ns)
         except (ChildEnded, ChildTimeout, ChildMemory) as error:
-            if self.trusted:
-                raise InfraError(f"{self.problem.task.id}: the reference's process failed: {error}") from None
-            raise
+            raise self._ours(error) from None
         wall = float(time.perf_counter_ns() - start)
         if not self.trusted and self.child.steals:
             raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen + self.child.stray} calls")
@@ -137,6 +139,35 @@ class Side:
             self.own_ns.append(spent.own)
             self.outside_ns.append(spent.outside)
         return frame, spent
+
+    def first_answer(self, timeout_s: float) -> None:
+        """The answer to a call that was begun and does not count. Raises as `call`."""
+        try:
+            frame = self.child.finish(timeout_s)
+        except (ChildEnded, ChildTimeout, ChildMemory) as error:
+            raise self._ours(error) from None
+        if frame.kind is not Kind.DONE:
+            raise Refused(frame)
+
+    def _ours(self, error: Exception) -> Exception:
+        """A reference that fails is no program's fault."""
+        if not self.trusted:
+            return error
+        return InfraError(f"{self.problem.task.id}: the reference's process failed: {error}")
+
+    def _note_idle(self, *, idle: bool) -> None:
+        """Work that a GPU still had was left by who answered last. Raises Cheat for a program that makes a habit of it:
+        other processes of the machine would do so after references too."""
+        device = self.problem.device
+        last, device.last = device.last, self
+        if last is not None and last.trusted:
+            device.references_asked += 1
+            device.references_left += not idle
+        elif last is not None:
+            last.left_working += not idle
+        usual = device.references_left / max(device.references_asked, 1)
+        if self.left_working > max(_LEFT_TIMES, max(_LEFT_SHARE, 3 * usual) * self.child.asked):
+            raise Cheat(f"kernels run on after the answer, in {self.left_working} of {self.child.asked} calls")
 
     def one(self, frame: Frame, number: int) -> Frame:
         """The part of an answer that call `number` of several made."""

@@ -1,0 +1,30 @@
+"""Tasks for the tests on a GPU: bound by memory, by multiplications, and by the launch of a kernel."""
+
+from __future__ import annotations
+
+from longodds.types import Task, digest_text
+
+_REFERENCE = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, {names}):
+        return {body}
+
+def get_inputs():
+    return [{inputs}]
+
+def get_init_inputs():
+    return []
+"""
+
+
+def _task(name: str, names: str, body: str, inputs: str) -> Task:
+    text = _REFERENCE.format(names=names, body=body, inputs=inputs)
+    return Task(f"gpu/{name}", "gpu", text, digest_text(text))
+
+
+GELU = _task("gelu", "x", "torch.nn.functional.gelu(x) * 2 + x", "torch.rand(4096, 8192)")
+PRODUCT = _task("product", "a, b", "a @ b", "torch.rand(2048, 2048), torch.rand(2048, 2048)")
+SMALL = _task("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")
