@@ -11,6 +11,9 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 DEMO ?= runs/demo
 PYTEST_ARGS ?=
+TESTS := not corpus and not gpu and not net
+# Tests side by side, each with programs and models of its own in memory.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
 INSTALL_ARGS ?= $(if $(CI),--quiet)
 
 PY := $(VENV)/bin/python
@@ -26,7 +29,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  TORCH=torch==2.13.0  TORCH_INDEX=URL (for torch alone: a CPU or'
-	@echo '           CUDA index)  DEMO=runs/demo  PYTEST_ARGS="-k store -x"'
+	@echo '           CUDA index)  DEMO=runs/demo  JOBS=2  PYTEST_ARGS="-k store -x"'
 
 install: $(STAMPS)/dev ## the environment with everything: longodds, local models, tests, linters (the default)
 
@@ -37,11 +40,17 @@ demo: $(STAMPS)/local ## a real run: a language model writes programs, they are 
 	@echo
 	@echo 'Open $(DEMO)/report.html in a browser. Go on with: $(VENV)/bin/longodds --help'
 
-# A generous limit for each test: the simulations must not fail because the machine is busy.
+# First several at a time, then what measures and so needs the machine to itself (tests/conftest.py). One of the two may
+# have nothing to do (5). A generous limit for each test: the simulations must not fail because the machine is busy.
 test: $(STAMPS)/dev ## all tests that need no GPU and no network
 	@$(PY) -m longodds model fetch embedded \
 		|| echo 'test: the embedded model could not be fetched (above); tests that need it will skip and say so'
-	$(PY) -m pytest -m 'not corpus and not gpu and not net' --timeout=1200 -rs --durations=10 $(PYTEST_ARGS)
+	@status=0; \
+	$(PY) -m pytest -m '$(TESTS) and not alone' -n $(JOBS) --dist loadfile --timeout=1200 -rs --durations=10 $(PYTEST_ARGS) \
+		|| [ $$? -eq 5 ] || status=1; \
+	$(PY) -m pytest -m '$(TESTS) and alone' --timeout=1200 -rs --durations=10 $(PYTEST_ARGS) \
+		|| [ $$? -eq 5 ] || status=1; \
+	exit $$status
 
 corpus: $(STAMPS)/dev ## all attacks, rewrites and mutants against the evaluator (long)
 	$(PY) -m pytest -m corpus --timeout=1800 -rs $(PYTEST_ARGS)
