@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from longodds.errors import UserError
+from longodds.evaluator.baselines import EAGER, REFERENCES
 from longodds.evaluator.cache import VerdictCache
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
@@ -64,14 +65,16 @@ def open_seed_evaluator(
     """Start an evaluator that judges KernelBench's way, for comparison only. Raises as `open_evaluator`."""
     settings = settings or EvaluatorSettings()
     _refuse_what_is_not_here(settings)
+    if settings.reference != EAGER:
+        raise UserError(f"--evaluator seed: times against eager only, not {settings.reference}; use --reference eager")
     if settings.device != "cpu":
         raise UserError(f"--evaluator seed: judges on the CPU only, not on {settings.device}; use --device cpu")
     return SeedEvaluator(settings, mode=mode, workers=workers)
 
 
 def _refuse_what_is_not_here(settings: EvaluatorSettings) -> None:
-    if settings.reference != "eager":
-        raise UserError(f"--reference {settings.reference}: only eager is timed against so far; use --reference eager")
+    if settings.reference not in REFERENCES:
+        raise UserError(f"--reference {settings.reference}: there is none; use one of {', '.join(REFERENCES)}")
     if settings.device not in ("cpu", "cuda"):
         raise UserError(f"--device {settings.device}: there is no such device; use cpu or cuda")
 

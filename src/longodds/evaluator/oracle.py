@@ -16,6 +16,7 @@ import torch
 
 from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
+from longodds.evaluator.baselines import EAGER, timed_as
 from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
@@ -81,6 +82,14 @@ class Oracle:
             self.problems[task.digest] = problem
         return self.problems[task.digest]
 
+    def _to_time(self, task: Task, slowed_by: float = 0.0) -> Problem:
+        """The task's state, with the reference that is timed. Raises as `problem`."""
+        problem = self.problem(task)
+        timed = timed_as(task, self.settings.reference)
+        if slowed_by:
+            timed = slowed(timed, slowed_by)
+        return problem if timed is task else replace(problem, task=timed)
+
     def _load(self, task: Task) -> Problem:
         try:
             return Problem(task, self.secret, self.device).load()
@@ -97,19 +106,19 @@ class Oracle:
         """
         if timed:
             self.processes.servers.warm()
-        problem = self.problem(task)
-        if slowed_by:
-            problem = replace(problem, task=slowed(task, slowed_by))
+        problem = self._to_time(task, slowed_by)
         return self._verdict(problem, lambda blank: self._judge(problem, program, blank, timed=timed))
 
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
         """A winner timed again, in fresh processes, as the best of `among` programs. Raises UserError, InfraError."""
-        problem = self.problem(task)
+        problem = self._to_time(task)
         return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among))
 
     def _verdict(self, problem: Problem, reach: Callable[[Verdict], Verdict]) -> Verdict:
         start = time.monotonic()
         labels = tuple(problem.labels)
+        if self.settings.reference != EAGER:
+            labels = (*labels, f"reference:{self.settings.reference}")
         blank = Verdict(problem.task.id, Status.CORRECT, labels=labels, isolation=self.isolation, evaluator=self.digest)
         try:
             verdict = reach(blank)
@@ -137,6 +146,8 @@ class Oracle:
                 for draw in problem.draws:
                     reference.write(draw.inputs)
                     reference.call(self.settings.run_timeout_s)
+                if self.processes.builds.find(problem.task.reference) is None:
+                    self.processes.keep_built(reference.child, problem.task.reference)
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
                 for ended in (child, reference.child):  # at once: a GPU takes its time to free what a process had
                     ended.kill()
@@ -161,7 +172,7 @@ class Oracle:
     def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
         """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork
         server are started anew before. Raises UserError, InfraError, and Judged."""
-        problem = self.problem(task)
+        problem = self._to_time(task)
         if renew:
             self.processes.servers.renew()
         return self.measuring.pairs(problem, program, number, count)

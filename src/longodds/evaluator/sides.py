@@ -73,6 +73,7 @@ class Spent:
         return self.cpu - self.inside
 
 
+_PATIENCE_S = 300.0
 _LEFT_TIMES, _LEFT_SHARE = 3, 0.1
 
 
@@ -112,6 +113,8 @@ class Side:
         wait_ns: that a GPU waits before them, for all to be queued.
         """
         before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
+        if self.trusted:  # it may have to be compiled first; one that never ends was found out before
+            timeout_s = max(timeout_s, _PATIENCE_S)
         self._note_idle(idle=self.problem.device.settle())
         start = time.perf_counter_ns()
         try:
