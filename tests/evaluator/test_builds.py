@@ -97,6 +97,20 @@ def test_of_a_hostile_folder_plain_files_are_kept(tmp_path: Path) -> None:
     assert builds.find("another") is None
 
 
+def test_the_oldest_go_where_it_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longodds.evaluator.builds._KEPT_BYTES", 250)
+    caches = tmp_path / "caches"
+    caches.mkdir()
+    (caches / "module.so").write_bytes(b"x" * 100)
+    builds = Builds(tmp_path / "builds")
+    for number, program in enumerate("abac"):
+        builds.keep(program, os.getpid(), caches)
+        kept = builds.find(program)
+        assert kept is not None
+        os.utime(kept, (number, number))
+    assert [p for p in "abc" if builds.find(p) is not None] == ["a", "c"]
+
+
 def test_too_much_is_not_kept(tmp_path: Path) -> None:
     builds = Builds(tmp_path / "builds")
     caches = tmp_path / "caches"

@@ -13,8 +13,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-_MOST_BYTES, _MOST_FILES, _MOST_DEPTH = 256 << 20, 5_000, 12
-_KEPT = 128  # programs
+_MOST_BYTES, _MOST_FILES, _MOST_DEPTH = 128 << 20, 5_000, 12  # of one program
+_KEPT_BYTES, _KEPT = 2 << 30, 256  # of all, and programs
 
 
 def compiles(program: str) -> bool:
@@ -24,19 +24,15 @@ def compiles(program: str) -> bool:
 
 
 class Builds:
-    """A folder of what was compiled, by program. Several processes may use one folder."""
+    """A folder of what was compiled: DIGEST.BYTES for each program. Several processes may use one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
 
-    def _place(self, program: str) -> Path:
-        return self.folder / hashlib.sha256(program.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
     def find(self, program: str) -> Path | None:
         """What was kept of a program's compilations, if anything."""
-        place = self._place(program)
-        return place if place.is_dir() else None
+        return next(self.folder.glob(f"{_digest(program)}.*"), None)
 
     def keep(self, program: str, pid: int, caches: Path) -> None:
         """Copy the caches of a process of the program, which stands still or ends: they replace what was kept.
@@ -53,22 +49,32 @@ class Builds:
                     return
             made = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
             try:
-                _Copy().folder(source, made, 0)
-                self._publish(made, self._place(program))
+                copy = _Copy()
+                copy.folder(source, made, 0)
+                self._publish(made, program, copy.bytes)
             except (OSError, _TooMuch):
                 shutil.rmtree(made, ignore_errors=True)
         finally:
             os.close(source)
 
-    def _publish(self, made: Path, place: Path) -> None:
-        old = made.with_name(f"old-{made.name}")
-        if place.exists():
-            place.rename(old)
-        made.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
-        kept = sorted((p for p in self.folder.iterdir() if "-" not in p.name), key=lambda p: p.stat().st_mtime_ns)
-        for oldest in kept[:-_KEPT]:
-            shutil.rmtree(oldest, ignore_errors=True)
+    def _publish(self, made: Path, program: str, size: int) -> None:
+        """Put it in the place of what was kept of the program; drop the oldest of all beyond the limits."""
+        old = self.find(program)
+        if old is not None:
+            gone = made.with_name(f"old-{made.name}")
+            old.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        made.rename(self.folder / f"{_digest(program)}.{size}")
+        kept = sorted(self.folder.glob("*.*"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        total = 0
+        for number, place in enumerate(kept):
+            total += int(place.suffix[1:])
+            if total > _KEPT_BYTES or number >= _KEPT:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _digest(program: str) -> str:
+    return hashlib.sha256(program.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class _TooMuch(Exception):
