@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import SRC, longodds
-from test_cli_adapt import PROBLEM
+from tiny_model import PROBLEM
 
 from longodds.prompts import Attempt, build_prompt, feedback, revision_prompt
 from longodds.store import RunDir
