@@ -32,6 +32,7 @@ from longodds.types import Status, Task, Verdict
 _RETRIES = 2
 _START_S = 300.0
 _CORES_A_BUILD = 2  # an extension has two files, compiled at the same time
+_CORES_OF_TIMING = 4  # a GPU's calls are launched and waited for by the oracle, two processes and the driver's threads
 _BELIEVED_AT_ONCE = {Status.CORRECT, Status.INCORRECT, Status.COMPILE_ERROR, Status.REJECTED}
 
 
@@ -87,7 +88,7 @@ class LocalEvaluator:
         self.digest, self.isolation = ready["ready"], ready["isolation"]
         if ready["arch"]:
             layers = [name for name, state in self.isolation.items() if state == "on"]
-            workers = max(1, usable_cores() // _CORES_A_BUILD)
+            workers = max(1, (usable_cores() - _CORES_OF_TIMING) // _CORES_A_BUILD)
             self._building = BuildPool(self.settings, self._root, layers, ready["arch"], workers)
 
     def _write(self, document: dict[str, Any]) -> None:

@@ -1,0 +1,55 @@
+"""What a verdict is held against on a GPU: rates, shares of the ceiling, and what no program can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from longodds.evaluator.ceilings import Ceilings, Demands, rated
+from longodds.types import Status, Verdict
+
+MOST = Ceilings(
+    memory_gbps=4000.0, cached_gbps=8000.0, tflops={"fp32": 50.0, "tf32": 400.0, "bf16": 800.0}, cache_bytes=50 << 20
+)
+NEEDED = Demands(bytes=(50 << 20) + 400_000_000, flops=0)  # at least 100 us
+
+
+def timed(runtime_us: float | None, status: Status = Status.CORRECT) -> Verdict:
+    return Verdict(
+        "t", status, speedup=2.0, ci_low=1.9, ci_high=2.1, runtime_us=runtime_us, isolation={"session": "on"}
+    )
+
+
+def test_the_least_time_leaves_out_what_the_last_cache_may_hold() -> None:
+    assert MOST.least_us(NEEDED.bytes) == pytest.approx(100.0)
+    assert MOST.least_us(MOST.cache_bytes) == 0.0
+
+
+def test_a_verdict_gets_its_rates_and_its_share() -> None:
+    verdict = rated(timed(200.0), NEEDED, MOST)
+    assert verdict.gbps == pytest.approx(NEEDED.bytes / 200.0 / 1e3)
+    assert verdict.of_ceiling == pytest.approx(verdict.gbps / 4000.0)
+    assert (verdict.tflops, verdict.labels, verdict.speedup) == (None, (), 2.0)
+
+
+def test_what_no_program_can_do_is_rejected_without_a_number() -> None:
+    verdict = rated(timed(90.0), NEEDED, MOST)
+    assert (verdict.status, verdict.labels) == (Status.REJECTED, ("impossible",))
+    assert (verdict.speedup, verdict.ci_low, verdict.runtime_us) == (None, None, None)
+    assert "90.0 us" in verdict.message
+    assert "100.0 us" in verdict.message
+    assert verdict.isolation == {"session": "on"}
+    assert rated(timed(99.0), NEEDED, MOST).correct, "ceilings are measured too"
+
+
+def test_other_algebra_is_honest() -> None:
+    verdict = rated(timed(1.0), Demands(bytes=1000, flops=100_000_000), MOST)  # 100 TFLOP/s where 50 are had
+    assert verdict.correct
+    assert verdict.tflops == pytest.approx(100.0)
+    assert verdict.of_ceiling == pytest.approx(2.0)
+    assert verdict.labels == ("above_roofline",)
+
+
+def test_what_was_not_timed_has_no_rates() -> None:
+    assert rated(timed(None), NEEDED, MOST).gbps is None
+    wrong = timed(90.0, Status.INCORRECT)
+    assert rated(wrong, NEEDED, MOST) is wrong
