@@ -1,4 +1,4 @@
-"""What a program compiles in one process its later ones find, and no other program does."""
+"""What is kept of compilations, and what is not."""
 
 from __future__ import annotations
 
@@ -63,19 +63,15 @@ def evaluator() -> Iterator[LocalEvaluator]:
         yield opened
 
 
-def test_a_program_finds_what_it_compiled_and_no_other_does(evaluator: LocalEvaluator) -> None:
-    assert evaluator.evaluate(TASK, LEAVES_A_FILE, timed=False).status is Status.CORRECT
-    assert evaluator.evaluate(TASK, LEAVES_A_FILE, timed=False).status is Status.INCORRECT
-    assert evaluator.evaluate(TASK, LEAVES_A_FILE + "# another\n", timed=False).status is Status.CORRECT
+def test_on_a_cpu_no_process_finds_what_another_left(evaluator: LocalEvaluator) -> None:
+    assert evaluator.evaluate(TASK, LEAVES_A_FILE).status is Status.CORRECT
+    assert evaluator.evaluate(TASK, LEAVES_A_FILE).status is Status.CORRECT
 
 
 @pytest.mark.slow
-def test_an_extension_is_compiled_once(evaluator: LocalEvaluator) -> None:
-    first = evaluator.evaluate(TASK, COMPILES, timed=False)
-    assert first.status is Status.CORRECT, first.message
-    again = evaluator.evaluate(TASK, COMPILES, timed=False)
-    assert again.status is Status.CORRECT
-    assert again.seconds < 0.5 * first.seconds
+def test_an_extension_in_cpp_is_judged(evaluator: LocalEvaluator) -> None:
+    verdict = evaluator.evaluate(TASK, COMPILES, timed=False)
+    assert verdict.status is Status.CORRECT, verdict.message
 
 
 def test_of_a_hostile_folder_plain_files_are_kept(tmp_path: Path) -> None:
@@ -95,6 +91,8 @@ def test_of_a_hostile_folder_plain_files_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in kept.rglob("*")) == ["inside", "module.so"]
     assert (kept / "inside" / "module.so").stat().st_mtime_ns == 2_000_000_011
     assert builds.find("another") is None
+    builds.forget("program")
+    assert builds.find("program") is None
 
 
 def test_the_oldest_go_where_it_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

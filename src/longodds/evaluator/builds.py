@@ -1,7 +1,8 @@
 """What a program's first process compiled, for its later ones: extension modules, Triton's and Inductor's kernels.
 
 A process can write to its own caches alone. They are copied out of it while it stands still, and into processes of the
-same program only: what a program leaves there it leaves to itself. No torch here.
+same program and evaluation only, and on a GPU only: on a CPU a program would gain little, and what one process leaves
+no other finds. References are trusted, theirs are kept everywhere. No torch here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ class Builds:
     def find(self, program: str) -> Path | None:
         """What was kept of a program's compilations, if anything."""
         return next(self.folder.glob(f"{_digest(program)}.*"), None)
+
+    def forget(self, program: str) -> None:
+        """Its evaluation is over: another one of the same program finds nothing."""
+        kept = self.find(program)
+        if kept is not None:
+            shutil.rmtree(kept, ignore_errors=True)
 
     def keep(self, program: str, pid: int, caches: Path) -> None:
         """Copy the caches of a process of the program, which stands still or ends: they replace what was kept.

@@ -76,7 +76,7 @@ class Measuring:
                 meter.warm()
                 meter.deadline = time.monotonic() + self.settings.max_timing_s
             if self.processes.builds.find(program) is None:
-                self.processes.keep_built(meters[0].candidate.child, program)
+                self.processes.keep_built(meters[0].candidate, program)
             yield meters
 
     def confirm(

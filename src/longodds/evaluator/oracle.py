@@ -107,12 +107,18 @@ class Oracle:
         if timed:
             self.processes.servers.warm()
         problem = self._to_time(task, slowed_by)
-        return self._verdict(problem, lambda blank: self._judge(problem, program, blank, timed=timed))
+        try:
+            return self._verdict(problem, lambda blank: self._judge(problem, program, blank, timed=timed))
+        finally:
+            self.processes.builds.forget(program)
 
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
         """A winner timed again, in fresh processes, as the best of `among` programs. Raises UserError, InfraError."""
         problem = self._to_time(task)
-        return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among))
+        try:
+            return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among))
+        finally:
+            self.processes.builds.forget(program)
 
     def _verdict(self, problem: Problem, reach: Callable[[Verdict], Verdict]) -> Verdict:
         start = time.monotonic()
@@ -136,7 +142,7 @@ class Oracle:
             left = self.settings.run_timeout_s  # of the program's time: comparing answers is ours
             for draw in problem.draws:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
-            self.processes.keep_built(child, program)
+            self.processes.keep_built(side, program)
             self._leaves_room(problem)
             if not timed:
                 return blank
@@ -147,7 +153,7 @@ class Oracle:
                     reference.write(draw.inputs)
                     reference.call(self.settings.run_timeout_s)
                 if self.processes.builds.find(problem.task.reference) is None:
-                    self.processes.keep_built(reference.child, problem.task.reference)
+                    self.processes.keep_built(reference, problem.task.reference)
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
                 for ended in (child, reference.child):  # at once: a GPU takes its time to free what a process had
                     ended.kill()

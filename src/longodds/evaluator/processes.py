@@ -36,7 +36,7 @@ class Processes:
         if problem.on_gpu:
             child: Child = self._spawn_cuda(zygote, problem, program, config)
         else:
-            built = self.builds.find(program)
+            built = self.builds.find(program) if entry == "Model" else None
             child = spawn(zygote, program, config, problem.state, slots(problem) * stride(problem), built)
         try:
             yield child
@@ -66,9 +66,11 @@ class Processes:
         if frame.kind is not Kind.READY:
             raise Refused(frame)
 
-    def keep_built(self, child: Child, program: str) -> None:
-        """Keep what a process of the program, which stands still, compiled on its way: its next one need not."""
-        self.builds.keep(program, child.pid, child.forked.caches)
+    def keep_built(self, side: Side, program: str) -> None:
+        """Keep what a process of the program, which stands still, compiled on its way: its next one need not. Where
+        programs may not leave anything behind, only a reference's."""
+        if side.trusted or side.problem.on_gpu:
+            self.builds.keep(program, side.child.pid, side.child.forked.caches)
 
     @contextlib.contextmanager
     def reference(self, problem: Problem, number: int) -> Generator[Side]:
