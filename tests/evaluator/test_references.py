@@ -10,8 +10,9 @@ from longodds.evaluator import EvaluatorSettings, open_evaluator, open_seed_eval
 from longodds.evaluator.baselines import EAGER, REFERENCES, timed_as
 from longodds.types import Status, Task, digest_text
 
+# Fifty passes over memory in eager mode, one when compiled.
 CHAIN = TASK.reference.replace(
-    "torch.softmax(x @ x.t(), dim=-1)", "torch.tanh(x * 2 + 1) * x + torch.sigmoid(x).exp().log1p() * (x - 1)"
+    "return torch.softmax(x @ x.t(), dim=-1)", "for _ in range(25):\n            x = x * 1.001 + 0.01\n        return x"
 ).replace("N = 64", "N = 512")
 
 
