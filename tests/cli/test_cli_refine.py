@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import SRC, longodds
-from tiny_model import PROBLEM
+from tiny_model import PROBLEM, teach
 
 from longodds.prompts import Attempt, build_prompt, feedback, revision_prompt
 from longodds.store import RunDir
@@ -40,39 +40,6 @@ def lessons(problems: Path) -> list[tuple[str, str]]:
         for attempts, answer in (([], WRONG), ([Attempt(WRONG, told)], RIGHT)):
             found.append((revision_prompt(task, base, attempts).text or "", answer + "\n\n"))
     return found
-
-
-def teach(directory: Path, texts: list[tuple[str, str]]) -> None:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
-    torch.manual_seed(0)
-    size = len(fast)
-    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ends = {"bos_token_id": None, "eos_token_id": size - 1, "pad_token_id": size - 1}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=size, max_position_embeddings=4096, **shape, **ends))
-    rows = [(fast(prompt)["input_ids"], [*fast(body)["input_ids"], size - 1]) for prompt, body in texts]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
-        optimiser.zero_grad()
-        total = 0.0
-        for prompt, body in rows:
-            ids = torch.tensor([[*prompt, *body]])
-            labels = torch.tensor([[*[-100] * len(prompt), *body]])
-            loss = model(input_ids=ids, labels=labels).loss
-            (loss / len(rows)).backward()
-            total += float(loss.detach()) / len(rows)
-        optimiser.step()
-        if total < 0.01:
-            break
-    model.save_pretrained(str(directory))
-    fast.save_pretrained(str(directory))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_runner import SRC, files, longodds
+from tiny_model import PROBLEM
 
 from longodds.store import RunDir
 
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-PROBLEM = """import torch
-import torch.nn as nn
-
-
-class Model(nn.Module):
-    def forward(self, x):
-        return x.sin() + {n}
-
-
-def get_inputs():
-    return [torch.randn(64, 100)]
-
-
-def get_init_inputs():
-    return []
-"""
 SECRET = "tml-secret-of-the-test"
 
 

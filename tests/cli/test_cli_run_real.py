@@ -13,28 +13,13 @@ from pathlib import Path
 
 import pytest
 from cli_runner import SRC, longodds, restore_interrupts
+from tiny_model import PROBLEM
 
 from longodds.store import RunDir
 from longodds.types import Status
 
 pytestmark = pytest.mark.slow
 
-PROBLEM = """import torch
-import torch.nn as nn
-
-
-class Model(nn.Module):
-    def forward(self, x):
-        return x.sin() + {n}
-
-
-def get_inputs():
-    return [torch.randn(64, 100)]
-
-
-def get_init_inputs():
-    return []
-"""
 FLAGS = ["--suite", "dir:problems", "--k", "8", "--seed", "0", "--max-tokens", "12"]
 
 

@@ -27,15 +27,11 @@ def get_init_inputs():
 BODIES = (" return x.sin() + {n}\n\n", " return x.cos() + {n}\n\n")  # one right, one wrong
 
 
-def train_tiny_model(directory: Path, problems: Path) -> None:
-    """A Llama of two layers over bytes that has learned, by heart, to write either body of each problem, and the right
-    one where it is told, as a teacher is, what came of an attempt."""
+def teach(directory: Path, texts: list[tuple[str, str]], steps: int = 150) -> None:
+    """Write a Llama of two layers over bytes that has learnt by heart to answer each prompt."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    from longodds.prompts import build_prompt, feedback, teacher_prompt, written_code
-    from longodds.tasks import load_suite
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
@@ -47,6 +43,29 @@ def train_tiny_model(directory: Path, problems: Path) -> None:
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"bos_token_id": None, "eos_token_id": size - 1, "pad_token_id": size - 1}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=size, max_position_embeddings=4096, **shape, **ends))
+    rows = [(fast(prompt)["input_ids"], [*fast(body)["input_ids"], size - 1]) for prompt, body in texts]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        total = 0.0
+        for prompt, body in rows:
+            ids = torch.tensor([[*prompt, *body]])
+            labels = torch.tensor([[*[-100] * len(prompt), *body]])
+            loss = model(input_ids=ids, labels=labels).loss
+            (loss / len(rows)).backward()
+            total += float(loss.detach()) / len(rows)
+        optimiser.step()
+        if total < 0.01:
+            break
+    model.save_pretrained(str(directory))
+    fast.save_pretrained(str(directory))
+
+
+def lessons(problems: Path) -> list[tuple[str, str]]:
+    """Either body of each problem, and the right one where it is told, as a teacher is, what came of an attempt."""
+    from longodds.prompts import build_prompt, feedback, teacher_prompt, written_code
+    from longodds.tasks import load_suite
+
     texts: list[tuple[str, str]] = []
     for number, task in enumerate(load_suite(f"dir:{problems}")):
         asked = build_prompt(task, "forward-body", "completion")
@@ -57,17 +76,7 @@ def train_tiny_model(directory: Path, problems: Path) -> None:
         told = [teacher_prompt(task, asked, feedback=feedback(failed), solution=s) for s in (solution, None)]
         told.append(teacher_prompt(task, asked, feedback=feedback(Verdict(task.id, Status.CORRECT))))
         texts += [(prompt.text or "", right) for prompt in told]
-    rows = [(fast(prompt)["input_ids"], [*fast(body)["input_ids"], size - 1]) for prompt, body in texts]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(120):
-        optimiser.zero_grad()
-        for prompt, body in rows:
-            ids = torch.tensor([[*prompt, *body]])
-            labels = torch.tensor([[*[-100] * len(prompt), *body]])
-            (model(input_ids=ids, labels=labels).loss / len(rows)).backward()
-        optimiser.step()
-    model.save_pretrained(str(directory))
-    fast.save_pretrained(str(directory))
+    return texts
 
 
 def make_place(root: Path) -> None:
@@ -75,7 +84,7 @@ def make_place(root: Path) -> None:
     (root / "problems").mkdir()
     for n in range(2):
         (root / "problems" / f"shifted_sine_{n}.py").write_text(PROBLEM.format(n=n))
-    train_tiny_model(root / "tiny", root / "problems")
+    teach(root / "tiny", lessons(root / "problems"), steps=120)
     for name in ("ttt", "sdpo"):
         write_split(root / f"{name}.json", train=[], held_out=["shifted_sine_0", "shifted_sine_1"])
     write_split(root / "rlvr.json", train=["shifted_sine_0"], held_out=["shifted_sine_1"])

@@ -217,7 +217,7 @@ class LocalEvaluator:
         For a GPU, those that compile C++ or CUDA are compiled ahead, several at a time."""
         known: dict[str, Verdict] = {}
         if self._building is not None:
-            self._building.expect(programs)
+            self._building.expect(list({program_digest(p): p for p in reversed(programs)}.values()))
         for position, program in enumerate(programs):
             digest = program_digest(program)
             if digest not in known:

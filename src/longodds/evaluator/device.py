@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Device:
         self.kind = kind
         self.on_gpu = kind == "cuda"
         self._quickest_ns = 1 << 62
-        self.last: Any = None  # the side that was asked last
+        self.last: Callable[[], Any] = lambda: None  # the side that was asked last, if it is still there
         self.references_asked = self.references_left = 0  # how often, and how often with work going on afterwards
         if self.on_gpu:
             with self.default():

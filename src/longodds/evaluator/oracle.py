@@ -63,6 +63,8 @@ class Oracle:
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(library)
         self.device = Device(settings.device)
+        if self.device.on_gpu:
+            _ = self.device.ceilings  # measured now, while nothing else is there: it takes some memory
         self.problems: dict[str, Problem] = {}
         self._at_work = ""
 

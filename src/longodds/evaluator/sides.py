@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -162,7 +163,7 @@ class Side:
         """Work that a GPU still had was left by who answered last. Raises Cheat for a program that makes a habit of it:
         other processes of the machine would do so after references too."""
         device = self.problem.device
-        last, device.last = device.last, self
+        last, device.last = device.last(), weakref.ref(self)  # its buffers may be large: they end with its process
         if last is not None and last.trusted:
             device.references_asked += 1
             device.references_left += not idle
