@@ -19,8 +19,8 @@ from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded, slowed
 from longodds.evaluator.cores import lease
-from longodds.evaluator.sides import Spent
-from longodds.evaluator.timing import Pairs
+from longodds.evaluator.sides import Cheat, Spent
+from longodds.evaluator.timing import Pairs, audit
 from longodds.types import REMEASURED, Status, Task, Verdict, digest_text
 
 REFERENCE = """
@@ -89,6 +89,27 @@ def test_the_bound_of_batches_covers_as_it_says() -> None:
 def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:
     assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most(on_gpu=False) == pytest.approx(0.02)
     assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most(on_gpu=False) == pytest.approx(0.1)
+
+
+def test_time_outside_the_timer_is_held_against_a_program_that_makes_a_habit_of_it() -> None:
+    honest = Spent(own=60_000 * US, cpu=60_500 * US, wall=61_000 * US)
+    robbed = Spent(own=60_000 * US, cpu=69_000 * US, wall=70_000 * US)  # a host took the core away outside the timer
+    bound = Bound()
+    for i in range(64):
+        bound.accuse(robbed if i % 3 == 0 else honest, usual=200 * US, answers=2, calls=10)
+    bound = Bound()
+    for spent in (honest, robbed, robbed):
+        bound.accuse(spent, usual=200 * US, answers=2, calls=10)
+    with pytest.raises(Cheat, match="for 10 calls"):
+        bound.accuse(robbed, usual=200 * US, answers=2, calls=10)
+
+
+def test_an_audit_needs_most_of_several_answers() -> None:
+    own, usual, much = [900.0 * US] * 8, 150.0 * US, 5_000.0 * US
+    audit(own, [usual] * 4 + [much] * 4, usual)
+    audit(own[:2], [much] * 2, usual)
+    with pytest.raises(Cheat, match="5000 us of CPU per answer"):
+        audit(own, [usual] * 3 + [much] * 5, usual)
 
 
 # --- decisions -----------------------------------------------------------------------------------

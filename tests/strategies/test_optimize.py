@@ -94,6 +94,7 @@ def test_the_faster_program_wins_and_its_file_stands_alone(place):
     assert done.verdict.remeasured_among == done.distinct == 4
     assert done.verdict.ci_low > 1
     assert done.statuses == {"incorrect": 1, "correct": 2, "compile_error": 1}
+    assert set(done.reasons) == {"incorrect", "compile_error"} and all(done.reasons.values())
     assert done.headroom.at_most > done.verdict.ci_low
     document = json.loads(json.dumps(done.to_json()))
     assert (document["found"], document["correct"], document["out"]) == (True, 2, str(out))

@@ -114,6 +114,8 @@ def describe(done: Optimized) -> str:
     counts = ", ".join(f"{n} {name}" for name, n in sorted(done.statuses.items(), key=lambda x: -x[1])) or "none"
     seen = f"{o.samples} of {o.expected} samples, {done.distinct} distinct programs; verdicts: {counts}"
     how = f"{s.policy}, temperature {s.temperature:g}, {s.style}; against {s.reference} on {s.device}"
+    for name, message in done.reasons.items():
+        seen += f"\n{name}, for example: {message[:300]}"
     if o.stopped is not None:
         seen += f"\nstopped by {o.stopped}"
     if v is None or done.program is None:

@@ -11,7 +11,7 @@ from longodds.evaluator.checks import Wrong
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words
 from longodds.evaluator.frames import Fault, Frame
 from longodds.evaluator.sides import Cheat, Refused
-from longodds.types import Status
+from longodds.types import TIMER_LABEL, Status
 
 _FAULTS = {
     Fault.COMPILE: Status.COMPILE_ERROR,
@@ -38,7 +38,7 @@ def judged(child: Child) -> Generator[None]:
     except Wrong as wrong:
         raise Judged(Status.INCORRECT, str(wrong)) from None
     except Cheat as cheat:
-        raise Judged(Status.REJECTED, f"timer: {cheat}", ("timer",)) from None
+        raise Judged(Status.REJECTED, f"timer: {cheat}", (TIMER_LABEL,)) from None
     except Refused as refused:
         raise Judged(*_fault(refused.frame)) from None
     except ChildTimeout as timeout:

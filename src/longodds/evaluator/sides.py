@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -203,6 +205,13 @@ class Side:
         """Forget the accounting so far: what follows is a new phase."""
         self.own_ns.clear()
         self.outside_ns.clear()
+
+    @contextlib.contextmanager
+    def unaccounted(self) -> Generator[None]:
+        """Calls that are unlike those around them stay out of the accounting."""
+        kept = len(self.own_ns)
+        yield
+        del self.own_ns[kept:], self.outside_ns[kept:]
 
 
 def waited_ns(pid: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ class Optimized:
 
     best: the program that was measured again and is faster, None where none is; verdict: of that measurement, its
     interval at 1 % divided by `distinct`, the number of distinct programs. out: the file that was written. headroom:
-    what could be gained at most, as far as that can be told. outcome: of the run.
+    what could be gained at most, as far as that can be told. outcome: of the run. statuses: number of verdicts by
+    status. reasons: the message of one verdict of each status that has any.
     """
 
     task: Task
@@ -42,6 +44,7 @@ class Optimized:
     headroom: Headroom
     outcome: Outcome
     statuses: dict[str, int]
+    reasons: dict[str, str]
     distinct: int
     best: Sample | None = None
     verdict: Verdict | None = None
@@ -67,6 +70,7 @@ class Optimized:
             "correct": self.statuses.get("correct", 0),
             "distinct": self.distinct,
             "statuses": self.statuses,
+            "reasons": self.reasons,
             "headroom": {
                 "reference_us": h.reference_us,
                 "floor_us": h.floor_us,
@@ -128,10 +132,7 @@ def optimize(
         outcome = best_of_n(path, settings, policy=policy, evaluator=evaluator, tasks=[task], progress=progress)
         samples = RunDir.open(path).samples()
         best, verdict = _winner(task, samples, evaluator)
-    statuses: dict[str, int] = {}
-    for s in samples:
-        if s.verdict is not None:
-            statuses[s.verdict.status.value] = statuses.get(s.verdict.status.value, 0) + 1
+    verdicts = [s.verdict for s in samples if s.verdict is not None]
     where = None
     if best is not None and verdict is not None:
         where = Path(out) if out is not None else path / BEST
@@ -144,7 +145,8 @@ def optimize(
         settings=settings,
         headroom=headroom,
         outcome=outcome,
-        statuses=statuses,
+        statuses=dict(Counter(v.status.value for v in verdicts)),
+        reasons={v.status.value: v.message for v in reversed(verdicts) if v.message},
         distinct=len({s.program_digest for s in samples}),
         best=best,
         verdict=verdict,
