@@ -37,7 +37,7 @@ def peeking(d: np.ndarray, rng: np.random.Generator) -> bool:
 def ours(parts: np.ndarray, spread: float) -> tuple[bool, int]:
     """parts: (SCREENING_PAIRS + PROCESS_PAIRS, 64) log ratios, the screening's first; (called faster, pairs timed)."""
     most = stats.LOOKS[-1]
-    screen, fresh = parts[: stats.SCREENING_PAIRS], parts[stats.SCREENING_PAIRS :]
+    screen, fresh = parts[: stats.SCREENING_PAIRS["cpu"]], parts[stats.SCREENING_PAIRS["cpu"] :]
     pairs = 0
     for pairs in range(stats.STEP, most + 1, stats.STEP):
         looks = stats.screened(screen[:, : pairs // len(screen)].ravel().tolist(), most, spread)
@@ -60,7 +60,7 @@ def simulate(studies: int, seed: int) -> list[dict[str, float | None]]:
     rows: list[dict[str, float | None]] = []
     for noise, process in itertools.product(NOISE, PROCESS):
         for gain in GAINS:
-            shape = (studies, stats.SCREENING_PAIRS + stats.PROCESS_PAIRS, stats.LOOKS[-1])
+            shape = (studies, stats.SCREENING_PAIRS["cpu"] + stats.PROCESS_PAIRS, stats.LOOKS[-1])
             d = np.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
             spread = max(process, 0.001)
             found = [ours(parts, spread) for parts in d]

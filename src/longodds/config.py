@@ -19,12 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from longodds.errors import UserError
 from longodds.files import read_dotenv, read_toml
-from longodds.types import digest_text
+from longodds.types import Reference, digest_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-Reference = Literal["eager", "compile", "compile-max-autotune"]
 
 
 class Settings(BaseModel):

@@ -148,6 +148,19 @@ class Status(StrEnum):
     INFRA_ERROR = "infra_error"
 
 
+Reference = Literal[
+    "eager",
+    "compile",
+    "compile-max-autotune",
+    "eager-tf32",
+    "compile-tf32",
+    "compile-max-autotune-tf32",
+    "eager-ieee",
+    "compile-ieee",
+    "compile-max-autotune-ieee",
+]
+"""What programs are timed against (`evaluator/baselines.py`): how it is compiled, and its precision on a GPU."""
+
 REMEASURED = "remeasured"
 """Label of a verdict on a winner that was timed again: its interval allows for the number of candidates."""
 CACHED_LABEL = "cached"  # reached earlier, under the same conditions, and kept: charged, but not run

@@ -118,7 +118,7 @@ def test_an_audit_needs_most_of_several_answers() -> None:
 def decide(parts: np.ndarray, spread: float, family: int = 1) -> bool:
     """parts: log ratios of SCREENING_PAIRS + PROCESS_PAIRS process pairs."""
     most, looks = stats.LOOKS[-1], None
-    screening, fresh = parts[: stats.SCREENING_PAIRS], parts[stats.SCREENING_PAIRS :]
+    screening, fresh = parts[: stats.SCREENING_PAIRS["cpu"]], parts[stats.SCREENING_PAIRS["cpu"] :]
     for pairs in range(stats.STEP, most + 1, stats.STEP):
         looks = stats.screened(screening[:, : pairs // len(screening)].ravel().tolist(), most, spread)
         if looks is not None:
@@ -133,7 +133,7 @@ def test_unchanged_programs_are_not_called_faster_and_gains_are_seen(noise: floa
     rng = np.random.default_rng(0)
 
     def studies(gain: float, count: int) -> int:
-        shape = (count, stats.SCREENING_PAIRS + stats.PROCESS_PAIRS, stats.LOOKS[-1])
+        shape = (count, stats.SCREENING_PAIRS["cpu"] + stats.PROCESS_PAIRS, stats.LOOKS[-1])
         d = math.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
         return sum(decide(parts, max(process, 0.001)) for parts in d)
 

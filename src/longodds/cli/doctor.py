@@ -8,14 +8,14 @@ import platform
 import shutil
 import sys
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from longodds.cli.console import json_stdout, make_table, print_table, write_json
 
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "triton", "tinker", "httpx", "numpy", "scipy")
 
 
-def doctor(*, certify: bool = False, json: bool = False) -> int:
+def doctor(*, certify: bool = False, device: Literal["cpu", "cuda"] = "cpu", json: bool = False) -> int:
     """Say what works here: python, torch, GPU, compilers, model files, keys, isolation.
 
     Exits 0 when bundled tasks can be sampled and judged on this machine's CPU; with --certify, when every program
@@ -25,15 +25,17 @@ def doctor(*, certify: bool = False, json: bool = False) -> int:
     ----------
     certify
         Also judge programs of known verdict on this very machine.
+    device
+        Where these run: cpu or cuda.
     json
         One JSON document on stdout.
     """
     with json_stdout(json) as out:
         document = examine()
         if certify:
-            from longodds.strategies.evaluate import certify_evaluator
+            from longodds.strategies.certify import certify_evaluator
 
-            document["certify"] = [vars_of(c) for c in certify_evaluator()]
+            document["certify"] = [vars_of(c) for c in certify_evaluator(device)]
         if json:
             write_json(out, document)
         else:

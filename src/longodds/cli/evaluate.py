@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from longodds.cli.console import json_stdout, make_table, number, one_line, print_table, write_json
+from longodds.types import Reference
 
 if TYPE_CHECKING:
     from longodds.types import Verdict
@@ -19,7 +20,7 @@ def evaluate(
     /,
     *,
     device: str = "cpu",
-    reference: Literal["eager", "compile", "compile-max-autotune"] = "eager",
+    reference: Reference = "eager",
     scale: int = 1,
     kernelbench_root: str | None = None,
     timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from longodds.config import BestOfNSettings, Settings
 from longodds.errors import UserError
+from longodds.types import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class SamplingFlags:
 class EvaluationFlags:
     evaluator: Annotated[Literal["sound", "seed"] | None, helped("evaluator")] = None
     device: Annotated[str | None, helped("device")] = None
-    reference: Annotated[Literal["eager", "compile", "compile-max-autotune"] | None, helped("reference")] = None
+    reference: Annotated[Reference | None, helped("reference")] = None
     time: Annotated[str | None, helped("time")] = None
     timeout: Annotated[float | None, helped("timeout")] = None
     memory: Annotated[int | None, helped("memory")] = None

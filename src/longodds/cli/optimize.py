@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, note_line, print_text, write_json
 from longodds.cli.flags import BudgetFlags, PolicyFlags, SamplingFlags, given, helped
 from longodds.errors import InfraError
+from longodds.types import Reference
 
 if TYPE_CHECKING:
     from longodds.strategies.optimize import Optimized
@@ -24,7 +25,7 @@ _K = 32
 @dataclass(frozen=True, kw_only=True)
 class _EvaluationFlags:
     device: Annotated[str | None, helped("device")] = None
-    reference: Annotated[Literal["eager", "compile", "compile-max-autotune"] | None, helped("reference")] = None
+    reference: Annotated[Reference | None, helped("reference")] = None
     timeout: Annotated[float | None, helped("timeout")] = None
     memory: Annotated[int | None, helped("memory")] = None
     max_pairs: Annotated[int | None, helped("max_pairs")] = None

@@ -77,6 +77,8 @@ def _refuse_what_is_not_here(settings: EvaluatorSettings) -> None:
         raise UserError(f"--reference {settings.reference}: there is none; use one of {', '.join(REFERENCES)}")
     if settings.device not in ("cpu", "cuda"):
         raise UserError(f"--device {settings.device}: there is no such device; use cpu or cuda")
+    if settings.device != "cuda" and settings.reference.endswith(("-tf32", "-ieee")):
+        raise UserError(f"--reference {settings.reference}: TF32 is a GPU's; use --device cuda, or another reference")
 
 
 def doctor_layers() -> dict[str, str]:

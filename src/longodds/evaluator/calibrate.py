@@ -24,13 +24,13 @@ from longodds.errors import UserError
 from longodds.evaluator import stats
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded
-from longodds.evaluator.cores import SHARED, usable_cores
+from longodds.evaluator.cores import SHARED, SHARED_GPU, usable_cores
 from longodds.evaluator.forks import FRESH
 from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
 from longodds.types import Status, Task, Verdict
 
-SLOWDOWNS = (0.03, 0.05, 0.10, 0.20)
+SLOWDOWNS = {"cpu": (0.03, 0.05, 0.10, 0.20), "cuda": (0.01, 0.03, 0.10)}
 FAMILY, FAMILIES = 32, 10
 WHOLE = 200  # verdicts from which on families are whole
 _EACH = 10  # unchanged programs of a task that has no family
@@ -76,9 +76,10 @@ class Plan:
     rounds: int
     repeats: int
     first: int = 0
+    slowdowns: tuple[float, ...] = SLOWDOWNS["cpu"]
 
     @staticmethod
-    def of(tasks: Sequence[Task], n: int) -> Plan:
+    def of(tasks: Sequence[Task], n: int, device: str = "cpu") -> Plan:
         """At least n verdicts on unchanged programs, of tasks spread evenly over those given."""
         families = _spread(tasks, min(FAMILIES, n))
         k = FAMILY if n >= WHOLE else -(-n // len(families))
@@ -87,7 +88,7 @@ class Plan:
         used = _spread(rest, min(len(rest), -(-left // _EACH))) if left else []
         others = [(t, left // len(used) + (i < left % len(used))) for i, t in enumerate(used)]
         rounds = max(1, min(_MOST_ROUNDS, n // 25))
-        return Plan(families, k, others, rounds, max(1, n // 100))
+        return Plan(families, k, others, rounds, max(1, n // 100), slowdowns=SLOWDOWNS[device])
 
     def share(self, number: int, of: int) -> Plan:
         """Every `of`-th task, from the `number`-th on: what one of several evaluators side by side does."""
@@ -129,7 +130,7 @@ def calibrate(
     if workers > available:
         raise UserError(f"--workers: {workers} evaluators need as many cores, here are {available}")
     bare = replace(settings, calibration=None)
-    plan = Plan.of(tasks, n)
+    plan = Plan.of(tasks, n, settings.device)
     header = {
         "device": device_name(settings.device),
         "n": n,
@@ -235,7 +236,7 @@ class _Control:
         self.families: dict[str, list[Verdict]] = {}
         self.winners: dict[str, Verdict] = {}
         self.naive: dict[str, list[float]] = {"sequential": [], "together": []}
-        self.gains: dict[float, list[Verdict]] = {s: [] for s in SLOWDOWNS}
+        self.gains: dict[float, list[Verdict]] = {s: [] for s in plan.slowdowns}
 
     def run(self) -> None:
         self.unchanged()
@@ -282,7 +283,7 @@ class _Control:
 
     def power(self) -> None:
         """Verdicts on unchanged programs against references that were slowed down."""
-        plan = [(t, s, r) for t in self.plan.families for s in SLOWDOWNS for r in range(self.plan.repeats)]
+        plan = [(t, s, r) for t in self.plan.families for s in self.plan.slowdowns for r in range(self.plan.repeats)]
         random.Random(0).shuffle(plan)
         plan.sort(key=lambda x: x[0].id)  # stable: task by task, slowdowns in random order
         for i, (task, slowdown, repeat) in enumerate(plan):
@@ -314,7 +315,7 @@ def summarise(control: _Control, n: int) -> dict[str, Any]:
         "false_faster_rate": false / len(counted),
         "ci": [float(interval.low), float(interval.high)],
         **_errors([v.speedup for v in counted if v.speedup is not None]),
-        "shared_core": sum(SHARED in v.labels for v in everything),
+        "shared_core": sum(not {SHARED, SHARED_GPU}.isdisjoint(v.labels) for v in everything),
         "not_correct": [f"{v.task_id}: {v.status}: {v.message}" for v in everything if v.status is not Status.CORRECT],
         "seconds_per_verdict": float(np.median([v.seconds for v in everything])),
         "any_of_k": {

@@ -8,6 +8,69 @@ from dataclasses import replace
 
 from longodds.types import Task, digest_text
 
+_SPIN = """
+import time as _time
+
+_Quick = Model
+
+
+class Model(_Quick):
+    def forward(self, *inputs):
+        start = _time.perf_counter_ns()
+        out = super().forward(*inputs)
+        now = _time.perf_counter_ns()
+        end = now + SHARE * (now - start)
+        while _time.perf_counter_ns() < end:
+            pass
+        return out
+"""
+# A kernel that only waits, behind those of the call. How long it must wait is found on the first call: whole calls are
+# timed, as the evaluator does it, queued and with the last cache written over, until they take what they should.
+_SPIN_GPU = """
+import torch as _torch
+
+_Quick = Model
+
+
+class Model(_Quick):
+    _cycles = -1
+
+    def forward(self, *inputs):
+        if self._cycles < 0:
+            self._cycles = self._find(inputs)
+        out = super().forward(*inputs)
+        if self._cycles:
+            _torch.cuda._sleep(self._cycles)
+        return out
+
+    def _find(self, inputs):
+        cache = _torch.cuda.get_device_properties(0).L2_cache_size
+        cover = _torch.empty(2 * cache, dtype=_torch.uint8, device="cuda")
+
+        def took(cycles, times):
+            found = []
+            for _ in range(times):
+                start, end = (_torch.cuda.Event(enable_timing=True) for _ in range(2))
+                cover.zero_()
+                _torch.cuda._sleep(4_000_000)
+                start.record()
+                super(Model, self).forward(*inputs)
+                if cycles:
+                    _torch.cuda._sleep(cycles)
+                end.record()
+                end.synchronize()
+                found.append(start.elapsed_time(end))
+            return sorted(found)[times // 2]
+
+        usual = took(0, 5)
+        times = max(5, min(31, int(50 / max(usual, 1e-3))))
+        usual = took(0, times)
+        wanted, cycles = (1 + SHARE) * usual, int(SHARE * usual * 1.7e6)
+        for _ in range(5):
+            cycles = max(1, cycles + int((wanted - took(cycles, times)) * 1.7e6))
+        return cycles
+"""
+
 
 def reworded(task: Task, number: int) -> str:
     """The unchanged program in other words: inert names and constants, so that no two texts or digests are equal."""
@@ -21,13 +84,9 @@ def reworded(task: Task, number: int) -> str:
     return f"VARIANT = {number}\n{body}\n\nclass ModelNew(Model):\n    pass\n"
 
 
-def slowed(task: Task, share: float) -> Task:
-    """The task with a reference that spins after each call for `share` of what the call took."""
-    source = (
-        f"{task.reference}\n\nimport time as _time\n\n_Quick = Model\n\n\nclass Model(_Quick):\n"
-        "    def forward(self, *inputs):\n        start = _time.perf_counter_ns()\n"
-        "        out = super().forward(*inputs)\n        now = _time.perf_counter_ns()\n"
-        f"        end = now + {share!r} * (now - start)\n"
-        "        while _time.perf_counter_ns() < end:\n            pass\n        return out\n"
-    )
+def slowed(task: Task, share: float, device: str = "cpu") -> Task:
+    """The task with a reference that spins after each call for `share` of what the call took; on a GPU for `share` of
+    what its calls usually take."""
+    spin = _SPIN_GPU if device == "cuda" else _SPIN
+    source = f"{task.reference}\n{spin.replace('SHARE', repr(share))}"
     return replace(task, reference=source, digest=digest_text(source))

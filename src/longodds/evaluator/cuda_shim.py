@@ -18,6 +18,7 @@ import torch
 from longodds.errors import InfraError
 from longodds.evaluator import cuda, frames, tree
 from longodds.evaluator.delivery import Failure
+from longodds.evaluator.device import allow_tf32
 from longodds.evaluator.frames import Fault, Frame, Kind
 from longodds.evaluator.shim import Server, map_block, scalar_cell, settled
 
@@ -107,6 +108,7 @@ def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path
     except (RuntimeError, InfraError) as error:  # the machine's, or a program before it took all memory
         channel.send(frames.encode(Frame(Kind.ERROR, code=Fault.MEMORY, text=f"the GPU can't be used: {error}")))
         return 0
+    allow_tf32(config["tf32"])
     torch.manual_seed(config["seed"])
     torch.set_grad_enabled(False)
     return CudaServer(channel, config, inputs, state).run(inputs.data_ptr())

@@ -22,11 +22,20 @@ _TRIES = 50
 _BUSY, _BUSY_NS = 2, 400_000  # so many times the quickest, and so much more: the GPU was not ours alone
 
 
-class Device:
-    """kind: `cpu` or `cuda` (the first that is visible)."""
+def allow_tf32(tf32: bool | None) -> None:
+    """Let products and convolutions in float32 on a GPU use TF32 or not, in this process; None changes nothing."""
+    if tf32 is not None:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
 
-    def __init__(self, kind: str = "cpu") -> None:
-        self.kind = kind
+
+class Device:
+    """kind: `cpu` or `cuda` (the first that is visible). tf32: whether references and programs may use it on a GPU;
+    None leaves it to PyTorch."""
+
+    def __init__(self, kind: str = "cpu", tf32: bool | None = None) -> None:
+        self.kind, self.tf32 = kind, tf32
+        allow_tf32(tf32)
         self.on_gpu = kind == "cuda"
         self._quickest_ns = 1 << 62
         self.last: Callable[[], Any] = lambda: None  # the side that was asked last, if it is still there

@@ -267,6 +267,8 @@ class ForkServers:
 
     def unpinned(self) -> int:
         """Number of one whose children run on any core: for timing as others do it."""
+        if self.cuda:
+            return 0
         if self._unpinned is None:
             first = self._zygotes[0]
             self._unpinned = len(self._zygotes)

@@ -35,28 +35,28 @@ class Measuring:
         self.resolution = stats.RESOLUTION[settings.device]
 
     def screen(self, problem: Problem, program: str, reference: Side, candidate: Side) -> tuple[list[Pairs], bool]:
-        """Time two process pairs, the one given and one more; (their pairs, whether it looks faster).
+        """Time the process pair given and as many more as screening takes; (their pairs, whether it looks faster).
 
         Stops when the answer is clear. Raises Judged, InfraError and what a child raises.
         """
-        most = self.settings.max_pairs
+        most, processes = self.settings.max_pairs, stats.SCREENING_PAIRS[self.settings.device]
         first = self._meter(problem, reference, candidate)
         first.warm()
-        first.run(stats.LOOKS[0] // stats.SCREENING_PAIRS)
+        first.run(stats.LOOKS[0] // processes)
         if first.hopeless() or time.monotonic() > first.deadline:
             return [first.pairs], False
-        with self._process_pairs(problem, program, [0]) as (second,):
-            parts = [first.pairs, second.pairs]
+        with self._process_pairs(problem, program, [0] * (processes - 1)) as more:
+            meters = [first, *more]
+            parts = [meter.pairs for meter in meters]
             last = max(n for n in stats.LOOKS if n <= max(most, self.settings.min_pairs))
             for pairs in range(stats.STEP, last + 1, stats.STEP):
-                for meter in (first, second):
-                    meter.run(pairs // stats.SCREENING_PAIRS - len(meter.pairs))
+                for meter in meters:
+                    meter.run(pairs // processes - len(meter.pairs))
                 if not all(parts):
                     return [first.pairs], False
-                looks = stats.screened(
-                    [*first.pairs.d, *second.pairs.d], most, self.calibration.spread, self.resolution
-                )
-                if looks is not None or second.hopeless() or time.monotonic() > first.deadline:
+                pooled = [x for part in parts for x in part.d]
+                looks = stats.screened(pooled, most, self.calibration.spread, self.resolution, processes)
+                if looks is not None or meters[-1].hopeless() or time.monotonic() > first.deadline:
                     return parts, looks is True
             return parts, False
 
@@ -75,7 +75,7 @@ class Measuring:
             for meter in meters:  # starting processes takes its own time
                 meter.warm()
                 meter.deadline = time.monotonic() + self.settings.max_timing_s
-            if self.processes.builds.find(program) is None:
+            if meters and self.processes.builds.find(program) is None:
                 self.processes.keep_built(meters[0].candidate, program)
             yield meters
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import torch
 
-from longodds.errors import InfraError, UserError
-from longodds.evaluator import sandbox
-from longodds.evaluator.baselines import EAGER, timed_as
+from longodds.errors import UserError
+from longodds.evaluator import sandbox, stats
+from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
 from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
@@ -30,12 +30,13 @@ from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.sides import Refused, Side
+from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Pairs
 from longodds.types import Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
 _CONTEXT_BYTES = 1 << 30  # of a process on a GPU, and what its libraries want
+_CONFIRMING = 2 * (stats.PROCESS_PAIRS + 1)  # processes at once, and as much again for what forward needs on its way
 
 
 class Oracle:
@@ -62,7 +63,7 @@ class Oracle:
         self.measuring = Measuring(settings, self.processes, rng)
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(library)
-        self.device = Device(settings.device)
+        self.device = Device(settings.device, tf32_of(settings.reference))
         if self.device.on_gpu:
             _ = self.device.ceilings  # measured now, while nothing else is there: it takes some memory
         self.problems: dict[str, Problem] = {}
@@ -71,6 +72,7 @@ class Oracle:
     def problem(self, task: Task) -> Problem:
         """The task's state, made on first use. Raises UserError when the task can't be judged."""
         if task.digest != self._at_work:
+            self.processes.end_standing()
             for other in self.problems.values():
                 other.release()
             sandbox.return_memory()
@@ -78,10 +80,7 @@ class Oracle:
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
-            problem = self._load(task)
-            with self.processes.reference(problem, 0) as side:
-                observe_reference(problem, side, self.settings.run_timeout_s)
-            self.problems[task.digest] = problem
+            self.problems[task.digest] = self._load(task)
         return self.problems[task.digest]
 
     def _to_time(self, task: Task, slowed_by: float = 0.0) -> Problem:
@@ -89,12 +88,15 @@ class Oracle:
         problem = self.problem(task)
         timed = timed_as(task, self.settings.reference)
         if slowed_by:
-            timed = slowed(timed, slowed_by)
+            timed = slowed(timed, slowed_by, self.settings.device)
         return problem if timed is task else replace(problem, task=timed)
 
     def _load(self, task: Task) -> Problem:
         try:
-            return Problem(task, self.secret, self.device).load()
+            problem = Problem(task, self.secret, self.device).load()
+            with self.processes.reference(problem, 0) as side:
+                observe_reference(problem, side, self.settings.run_timeout_s)
+            return problem
         except torch.OutOfMemoryError as error:
             self.problems.clear()
             torch.cuda.empty_cache()
@@ -149,18 +151,19 @@ class Oracle:
             if not timed:
                 return blank
             self.processes.servers.settle()
-            with self.processes.reference(problem, 0) as reference:
-                # As fresh as the candidate, with the same calls behind it: a process's past has a share in its speed.
+            with self.processes.screening_reference(problem) as reference:
+                # With the same calls behind it as the candidate: a process's past has a share in its speed.
                 for draw in problem.draws:
                     reference.write(draw.inputs)
                     reference.call(self.settings.run_timeout_s)
                 if self.processes.builds.find(problem.task.reference) is None:
                     self.processes.keep_built(reference, problem.task.reference)
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
-                for ended in (child, reference.child):  # at once: a GPU takes its time to free what a process had
-                    ended.kill()
+                child.kill()  # at once: a GPU takes its time to free what a process had
         if not looks:
             return self.measuring.report(blank, pairs)
+        if problem.on_gpu and self.device.room() < _CONFIRMING * memory_to_time(problem):
+            self.processes.end_standing()
         try:
             return self.measuring.confirm(problem, program, blank, pairs)
         finally:
@@ -171,8 +174,7 @@ class Oracle:
         if not problem.on_gpu:
             return
         torch.cuda.empty_cache()
-        need = slots(problem) * (stride(problem) + sum(leaf.nbytes for leaf in problem.output_leaves)) + _CONTEXT_BYTES
-        room = self.device.room()
+        need, room = memory_to_time(problem), self.device.room()
         if room < need:
             short = f"it leaves {room >> 20} MiB of the GPU's memory, and being timed takes {need >> 20} MiB more"
             raise Judged(Status.RUNTIME_ERROR, short, ("out_of_memory",))
@@ -189,14 +191,16 @@ class Oracle:
         self.processes.close()
 
 
+def memory_to_time(problem: Problem) -> int:
+    """Bytes that a process takes in which a program is timed, and its ring of inputs."""
+    return slots(problem) * (stride(problem) + sum(leaf.nbytes for leaf in problem.output_leaves)) + _CONTEXT_BYTES
+
+
 def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
     """What the reference itself does to its inputs: a program may do the same."""
     draw = problem.draws[0]
     side.write(draw.inputs)
-    try:
-        frame, _ = side.call(timeout_s)
-    except Refused as refused:
-        raise InfraError(f"{problem.task.id}: the reference fails in its child process: {refused}") from None
+    frame, _ = side.call(timeout_s)
     outputs = [t.clone() for t in side.outputs(frame)]
     if draw.inputs.numel():
         side.slot().fill_(0xA5)

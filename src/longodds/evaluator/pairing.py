@@ -67,4 +67,4 @@ def _first_calls(problem: Problem, sides: Sequence[Side], timeout_s: float) -> N
     for side in sides:
         side.child.begin(1)
     for side in sides:
-        side.first_answer(timeout_s)
+        side.answer(timeout_s)

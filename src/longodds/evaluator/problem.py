@@ -202,7 +202,7 @@ class Problem:
         self.mutated = [i for i in range(len(self.input_leaves)) if i not in unchanged]
 
     def child_config(self, entry: str, seed: int) -> dict[str, Any]:
-        return self.config | {"entry": entry, "outputs": self.output_spec, "seed": seed}
+        return self.config | {"entry": entry, "outputs": self.output_spec, "seed": seed, "tf32": self.device.tf32}
 
     def _check_repeats(self, model: torch.nn.Module, first: list[Any]) -> None:
         if not self._equal(ask(model, fresh(first), self.mutated), ask(model, fresh(first), self.mutated)):

@@ -15,7 +15,7 @@ from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
-from longodds.evaluator.sides import Refused, Side
+from longodds.evaluator.sides import Cheat, Refused, Side
 
 
 class Processes:
@@ -27,6 +27,7 @@ class Processes:
         self.builds = Builds(servers.root / "builds")
         self._rings: dict[bool, Any] = {}
         self._rings_of = ""
+        self._standing: tuple[Side, contextlib.ExitStack] | None = None
 
     @contextlib.contextmanager
     def child(self, problem: Problem, program: str, entry: str, number: int) -> Generator[Child]:
@@ -50,6 +51,7 @@ class Processes:
         # One ring for all references and one for all programs of a task: only one process is asked at a time, and each
         # finds its inputs written anew. A program can't reach the references' ring.
         if self._rings_of != problem.task.digest:
+            self.end_standing()  # it has its inputs from the ring
             for ring in self._rings.values():
                 ring.close()
             self._rings.clear()
@@ -80,6 +82,36 @@ class Processes:
             self.reference_ready(side)
             yield side
 
+    @contextlib.contextmanager
+    def screening_reference(self, problem: Problem) -> Generator[Side]:
+        """The reference that programs are screened against: a fresh process, on a GPU one for all programs of the task.
+
+        There its past shows in no timing, and starting it takes longer than screening a program. What calls a program
+        faster has fresh ones everywhere. Raises InfraError if it fails.
+        """
+        if not problem.on_gpu:
+            with self.reference(problem, 0) as side:
+                yield side
+            return
+        if self._standing is None or not self._standing[0].serves(problem):
+            self.end_standing()
+            with contextlib.ExitStack() as stack:
+                side = stack.enter_context(self.reference(problem, 0))
+                self._standing = side, stack.pop_all()
+        side = self._standing[0]
+        side.settle()
+        try:
+            yield side
+        except (InfraError, Cheat):  # it, or what its numbers are compared with, is in doubt
+            self.end_standing()
+            raise
+
+    def end_standing(self) -> None:
+        """End the reference that serves for all programs of a task."""
+        if self._standing is not None:
+            self._standing[1].close()
+            self._standing = None
+
     def reference_ready(self, side: Side) -> None:
         """Wait until a reference is loaded. Raises InfraError."""
         try:
@@ -90,4 +122,5 @@ class Processes:
             raise InfraError(f"{what}: {error}{': ' + words if words else ''}") from None
 
     def close(self) -> None:
+        self.end_standing()
         self.servers.close()

@@ -15,7 +15,7 @@ import torch
 from longodds.errors import InfraError
 from longodds.evaluator import tree
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
-from longodds.evaluator.frames import Frame, Kind
+from longodds.evaluator.frames import Fault, Frame, Kind
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import stride
 
@@ -128,7 +128,7 @@ class Side:
         if not self.trusted and self.child.steals:
             raise Cheat(f"the process used CPU while it was stopped, in {self.child.stolen + self.child.stray} calls")
         if frame.kind is not Kind.DONE:
-            raise Refused(frame)
+            raise self._refused(frame)
         if len(frame.words) != count * len(self.problem.output_leaves):
             raise ChildEnded("broke the protocol: wrong number of outputs")
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
@@ -146,14 +146,27 @@ class Side:
             self.outside_ns.append(spent.outside)
         return frame, spent
 
-    def first_answer(self, timeout_s: float) -> None:
-        """The answer to a call that was begun and does not count. Raises as `call`."""
+    def answer(self, timeout_s: float) -> Frame:
+        """The answer to a call that was begun and for which nobody accounts. Raises as `call`."""
         try:
             frame = self.child.finish(timeout_s)
         except (ChildEnded, ChildTimeout, ChildMemory) as error:
             raise self._ours(error) from None
         if frame.kind is not Kind.DONE:
-            raise Refused(frame)
+            raise self._refused(frame)
+        return frame
+
+    def serves(self, problem: Problem) -> bool:
+        """Whether it is a reference of this very problem: what is timed, and the weights."""
+        return self.problem.task.digest == problem.task.digest and self.problem.state is problem.state
+
+    def _refused(self, frame: Frame) -> Exception:
+        """A reference that fails is no program's fault, but for memory that a program took."""
+        if not self.trusted:
+            return Refused(frame)
+        if frame.code == Fault.MEMORY and self.problem.on_gpu:
+            return torch.OutOfMemoryError(frame.text)
+        return InfraError(f"{self.problem.task.id}: the reference fails: {frame.text}")
 
     def _ours(self, error: Exception) -> Exception:
         """A reference that fails is no program's fault."""

@@ -18,7 +18,8 @@ from statistics import NormalDist
 import numpy as np
 
 LEVEL = 0.01  # two-sided error of the whole procedure
-SCREENING_PAIRS = 2  # process pairs that a program is screened in
+# Process pairs that a program is screened in. Screening only drops programs, and on a GPU processes hardly differ.
+SCREENING_PAIRS = {"cpu": 2, "cuda": 1}
 PROCESS_PAIRS = 4  # fresh process pairs that a `faster` verdict rests on; divides the looks from the second on
 LOOKS = (8, 16, 32, 64)
 STEP = 8  # pairs after which a screening may end for futility
@@ -114,9 +115,15 @@ def widening(spread: float, processes: int, total: float = LEVEL) -> float:
     return z(total) * spread / math.sqrt(max(processes, 1))
 
 
-def screened(d: Sequence[float], most: int, spread: float, resolution: Resolution = RESOLUTION["cpu"]) -> bool | None:
-    """After these pairs, of SCREENING_PAIRS process pairs: True if it looks faster, False if more pairs would not
-    help, else None. May be asked every STEP pairs; it looks faster only at LOOKS.
+def screened(
+    d: Sequence[float],
+    most: int,
+    spread: float,
+    resolution: Resolution = RESOLUTION["cpu"],
+    processes: int = SCREENING_PAIRS["cpu"],
+) -> bool | None:
+    """After these pairs, of so many process pairs: True if it looks faster, False if more pairs would not help, else
+    None. May be asked every STEP pairs; it looks faster only at LOOKS.
 
     most: the last look of the schedule. spread: sd of the log speedup between process pairs.
     """
@@ -125,7 +132,7 @@ def screened(d: Sequence[float], most: int, spread: float, resolution: Resolutio
         at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
         if at.low > 0:
             return True
-        if at.high + widening(spread, SCREENING_PAIRS) < 0:
+        if at.high + widening(spread, processes) < 0:
             return False
     return False if look > LOOKS[0] and futile(d, most, spread, resolution) else None  # so few can agree by luck
 

@@ -43,8 +43,8 @@ def calibrate_machine(
     """
     from longodds.evaluator.calibrate import calibrate, write_document
 
-    if device == "cuda":
-        raise UserError("--device cuda: there is no control for GPUs yet; their verdicts are labelled `uncalibrated`")
+    if device == "cuda" and workers > 1:
+        raise UserError(f"--workers {workers}: a GPU times one program at a time; use --workers 1")
     if workers < 1:
         raise UserError(f"--workers: must be at least 1, not {workers}")
     if n < 1:

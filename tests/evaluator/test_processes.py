@@ -1,0 +1,98 @@
+"""Which reference process a program is screened against, without starting any."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from longodds.errors import InfraError
+from longodds.evaluator.problem import Problem
+from longodds.evaluator.processes import Processes
+from longodds.evaluator.sides import Cheat, Side
+
+
+@dataclass
+class Reference(Side):
+    """A side without a process: what serves whom, and how often its accounting was forgotten."""
+
+    child: Any = None
+    problem: Any = None
+    trusted: bool = True
+    settled: int = 0
+
+    def __post_init__(self) -> None:
+        return None
+
+    def settle(self) -> None:
+        self.settled += 1
+
+
+@dataclass
+class Counted(Processes):
+    """Processes whose references are counted instead of forked."""
+
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._standing = None
+
+    @contextlib.contextmanager
+    def reference(self, problem: Problem, number: int) -> Generator[Side]:
+        name = problem.task.digest
+        self.log.append(f"start {name}")
+        try:
+            yield Reference(problem=problem)
+        finally:
+            self.log.append(f"end {name}")
+
+
+def problem(digest: str, *, on_gpu: bool = True, state: object = None) -> Problem:
+    return cast(Problem, SimpleNamespace(task=SimpleNamespace(digest=digest), state=state, on_gpu=on_gpu))
+
+
+def screen(processes: Counted, task: Problem, error: Exception | None = None) -> Side:
+    with processes.screening_reference(task) as side:
+        if error is not None:
+            raise error
+        return side
+
+
+def test_on_a_gpu_one_reference_serves_all_programs_of_a_task() -> None:
+    processes, first = Counted(), problem("a")
+    side = screen(processes, first)
+    assert screen(processes, first) is side
+    assert cast(Reference, side).settled == 2
+    assert processes.log == ["start a"]
+    assert screen(processes, problem("b")) is not side
+    assert processes.log == ["start a", "end a", "start b"]
+    screen(processes, problem("b", state=object()))  # the same task with other weights
+    assert processes.log[2:] == ["start b", "end b", "start b"]
+    processes.end_standing()
+    processes.end_standing()
+    assert processes.log[4:] == ["start b", "end b"]
+
+
+@pytest.mark.parametrize("error", [InfraError("gone"), Cheat("its numbers are in doubt")])
+def test_a_reference_in_doubt_does_not_serve_again(error: Exception) -> None:
+    processes, task = Counted(), problem("a")
+    with pytest.raises(type(error)):
+        screen(processes, task, error)
+    assert processes.log == ["start a", "end a"]
+    screen(processes, task)
+    assert processes.log == ["start a", "end a", "start a"]
+    with pytest.raises(ValueError, match="of the program"):
+        screen(processes, task, ValueError("of the program's own"))
+    screen(processes, task)
+    assert processes.log == ["start a", "end a", "start a"]
+
+
+def test_on_a_cpu_every_program_has_a_fresh_one() -> None:
+    processes, task = Counted(), problem("a", on_gpu=False)
+    screen(processes, task)
+    screen(processes, task)
+    assert processes.log == ["start a", "end a"] * 2

@@ -1,0 +1,78 @@
+"""What the control on a GPU rests on, and what programs are held against there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+import torch
+from gpu_tasks import GELU, PRODUCT
+
+from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
+from longodds.evaluator.calibrate import calibrate
+from longodds.strategies.certify import certify_evaluator
+from longodds.types import Status
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use"),
+]
+IN_TF32 = """
+import torch
+import torch.nn as nn
+
+torch.backends.cuda.matmul.allow_tf32 = True
+
+class ModelNew(nn.Module):
+    def forward(self, a, b):
+        return a @ b
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Generator[LocalEvaluator]:
+    with open_evaluator(EvaluatorSettings(device="cuda")) as opened:
+        yield opened
+
+
+def test_programs_of_known_verdict_get_it() -> None:
+    assert [c for c in certify_evaluator("cuda") if not c.as_expected] == []
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.10])
+def test_a_planted_gain_is_as_large_as_was_said(evaluator: LocalEvaluator, share: float) -> None:
+    verdict = evaluator.evaluate_slowed(GELU, unchanged(GELU), share)
+    assert verdict.correct
+    assert verdict.speedup == pytest.approx(1 + share, abs=0.005)
+    assert verdict.ci_low is not None
+    assert verdict.ci_low > 1 or share < 0.03
+
+
+def test_a_small_control_runs(tmp_path) -> None:
+    document = calibrate([GELU, PRODUCT], EvaluatorSettings(device="cuda"), n=8, path=tmp_path / "control.json")
+    assert document["not_correct"] == []
+    assert document["false_faster"] == 0
+    assert document["between_process_sd"] < 0.01
+    assert document["naive"]["sequential"]["n"] > 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "status"),
+    [("eager", Status.INCORRECT), ("eager-ieee", Status.INCORRECT), ("eager-tf32", Status.CORRECT)],
+)
+def test_tf32_is_correct_where_it_is_allowed(reference: str, status: Status) -> None:
+    with open_evaluator(EvaluatorSettings(device="cuda", reference=reference)) as opened:
+        verdict = opened.evaluate(PRODUCT, IN_TF32)
+    assert verdict.status is status
+    if status is Status.CORRECT:
+        assert "tf32:matmul=on,cudnn=on" in verdict.labels
+        assert verdict.speedup == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_reference_as_it_is_is_slower_than_compiled() -> None:
+    with open_evaluator(EvaluatorSettings(device="cuda", reference="compile")) as opened:
+        verdict = opened.evaluate(GELU, unchanged(GELU))
+    assert verdict.correct
+    assert verdict.ci_high is not None
+    assert verdict.ci_high < 0.6
+    assert "reference:compile" in verdict.labels
