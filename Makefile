@@ -11,6 +11,8 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 DEMO ?= runs/demo
 PYTEST_ARGS ?=
+# A checkout of KernelBench, for the bench on a GPU.
+KERNELBENCH ?= $(LONGODDS_KERNELBENCH)
 TESTS := not corpus and not gpu and not net
 # Tests side by side, each with programs and models of its own in memory.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
@@ -23,10 +25,10 @@ STAMPS := $(VENV)/.longodds
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test corpus bench soak lint fmt clean distclean
+.PHONY: help install demo test test-gpu corpus bench bench-evaluator soak lint fmt clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  TORCH=torch==2.13.0  TORCH_INDEX=URL (for torch alone: a CPU or'
 	@echo '           CUDA index)  DEMO=runs/demo  JOBS=2  PYTEST_ARGS="-k store -x"'
@@ -57,6 +59,12 @@ corpus: $(STAMPS)/dev ## all attacks, rewrites and mutants against the evaluator
 
 bench: $(STAMPS)/dev ## verdicts per minute beside a plain evaluator, in one run
 	$(PY) -m scripts.bench_evaluator
+
+bench-evaluator: $(STAMPS)/dev ## on a GPU: beside KernelBench's evaluator; KERNELBENCH=a checkout of KernelBench
+	$(PY) -m scripts.bench_gpu --kernelbench-root '$(KERNELBENCH)'
+
+test-gpu: $(STAMPS)/dev ## all tests that need a GPU
+	$(PY) -m pytest tests/gpu -m gpu --timeout=600 -rs --durations=10 $(PYTEST_ARGS)
 
 soak: $(STAMPS)/dev ## 2,000 evaluations, a tenth of them attacks, in one evaluator: what is lost, leaks or is left (long)
 	$(PY) -m scripts.soak --out soak.jsonl

@@ -1,7 +1,7 @@
 # attack: T4 finds the object that times the calls and gives it a slow clock
 # task: softmax
 # timed: yes
-# expect: rejected
+# expect: rejected timeout
 # harmless-if-it-fails
 import gc
 import time

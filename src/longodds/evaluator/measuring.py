@@ -56,7 +56,8 @@ class Measuring:
                     return [first.pairs], False
                 pooled = [x for part in parts for x in part.d]
                 looks = stats.screened(pooled, most, self.calibration.spread, self.resolution, processes)
-                if looks is not None or meters[-1].hopeless() or time.monotonic() > first.deadline:
+                settled = (looks is not None and pairs >= self.settings.min_pairs) or meters[-1].hopeless()
+                if settled or time.monotonic() > first.deadline:
                     return parts, looks is True
             return parts, False
 

@@ -17,11 +17,12 @@ VERSION = 6  # raise when the meaning of a verdict changes: caches and compariso
 class EvaluatorSettings:
     """Settings of an evaluator; times in seconds, memory in bytes.
 
-    core: the CPU core that children are pinned to (None: the last one that is free). max_pairs: cap of timed pairs, of
-    a screening and of a confirmation. memory_bytes: resident memory of one child (None: half of the machine's).
-    calibration: JSON file that `longodds calibrate` wrote for this device; without one a conservative between-process
-    spread widens every interval. seed: of the evaluator's own draws; None (the default) draws a secret one per oracle
-    process. hidden: folders that candidates must not see, beside the user's home.
+    core: the CPU core that children are pinned to (None: the last one that is free). min_pairs, max_pairs: timed pairs
+    of a screening before it may end early, and the cap, also of a confirmation. memory_bytes: resident memory of one
+    child (None: half of the machine's). calibration: JSON file that `longodds calibrate` wrote for this device; without
+    one a conservative between-process spread widens every interval. seed: of the evaluator's own draws; None (the
+    default) draws a secret one per oracle process. hidden: folders that candidates must not see, beside the user's
+    home.
     """
 
     device: str = "cpu"

@@ -52,23 +52,29 @@ def trivial_programs(task: Task) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """problems: what is wrong, empty if the task is fit; laws: input laws in use; dropped: law -> why not."""
+    """problems: what is wrong, empty if the task is fit; laws: input laws in use; dropped: law -> why not; own: the
+    verdict on the unchanged reference."""
 
     task_id: str
     problems: tuple[str, ...]
     labels: tuple[str, ...] = ()
     laws: tuple[str, ...] = ()
     dropped: dict[str, str] | None = None
-    reference_us: float | None = None
+    own: Verdict | None = None
     gold: Verdict | None = None
     prepare_s: float = 0.0
+
+    @property
+    def reference_us(self) -> float | None:
+        return None if self.own is None else self.own.reference_us
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "ok": self.ok, "gold": self.gold.to_json() if self.gold else None}
+        verdicts = {"own": self.own.to_json() if self.own else None, "gold": self.gold.to_json() if self.gold else None}
+        return {**asdict(self), "ok": self.ok, "reference_us": self.reference_us, **verdicts}
 
 
 def validate_task(evaluator: LocalEvaluator, task: Task, gold: str | None = None, *, timed: bool = True) -> TaskReport:
@@ -98,7 +104,7 @@ def validate_task(evaluator: LocalEvaluator, task: Task, gold: str | None = None
         tuple(about["labels"]),
         tuple(about["laws"]),
         about["dropped"],
-        own.reference_us,
+        own,
         gold_verdict,
         about["prepare_s"],
     )

@@ -1,0 +1,274 @@
+"""Verdicts per minute on a GPU: this evaluator beside KernelBench's `eval_kernel_against_ref`, on the same candidates.
+
+    python -m scripts.bench_gpu --kernelbench-root CHECKOUT --log bench_gpu.jsonl [--ways ours,bare,theirs]
+
+64 candidates a task (`scripts/gpu_candidates.py`) for ten problems of level 1, two of them with inline CUDA. Ways:
+
+- `ours`: one evaluator, equal programs run once, the cache on and empty at first; its start and preparing tasks count.
+- `bare`: the first 16 candidates of each task, every one run, no cache, no screening ended early; times 4 for 64.
+- `theirs`: as the seed calls KernelBench's function, one after the other: 5 correctness trials and 50 timed ones
+  (`--fast`: 1 and 5). It is asked about one candidate of each kind, and each kind's time multiplied by its number; of
+  inline CUDA once anew and once again, as its compilations are kept. Hostile candidates count in our time only.
+
+Every measurement is a line of the log: the same command goes on where it stopped, and ends with the figures so far.
+Needs a GPU, and a checkout of KernelBench with its package (`src/kernelbench`); none of it is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from scripts.gpu_candidates import INLINE, Candidate, candidates
+
+from longodds.errors import LongoddsError
+from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator
+from longodds.tasks import load_task
+from longodds.types import Task
+
+PROBLEMS = (4, 5, 12, 14, 15, 19, 23, 40, 21, 26)
+_SHARE = 4  # of the candidates, those that `bare` judges
+# KernelBench's package wants clients of model services on import; nothing of them is used in judging.
+_THEIRS = """
+import json, sys, time, types
+from unittest.mock import MagicMock
+sys.path.insert(0, sys.argv[1] + "/src")
+for name in ("openai", "litellm", "dotenv", "requests", "tqdm"):
+    try:
+        __import__(name)
+    except ImportError:
+        sys.modules[name] = MagicMock()
+import torch
+from kernelbench.eval import eval_kernel_against_ref
+out, sys.stdout = sys.stdout, sys.stderr
+print(json.dumps({"ready": True}), file=out, flush=True)
+for line in sys.stdin:
+    ask = json.loads(line)
+    start = time.monotonic()
+    try:
+        correct, timed = ask["trials"]
+        got = eval_kernel_against_ref(
+            ask["reference"], ask["program"], measure_performance=True, timing_method="cuda_event", backend="cuda",
+            num_correct_trials=correct, num_perf_trials=timed, precision=torch.float32, device=torch.device("cuda:0"),
+        )
+        said = "nothing" if got is None else f"compiled={got.compiled} correct={got.correctness} runtime={got.runtime}"
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"[:200]
+    print(json.dumps({"seconds": time.monotonic() - start, "said": said}), file=out, flush=True)
+"""
+
+
+def used_mib() -> int:
+    """Memory in use on the GPU, whoever uses it."""
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+def zombies() -> int:
+    """Processes that have ended and that nobody has asked about."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            found += path.read_text().rpartition(")")[2].split()[0] == "Z"
+    return found
+
+
+class Log:
+    """Finished measurements by key, appended one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.rows: dict[str, dict[str, Any]] = {row["key"]: row for row in map(json.loads, lines)}
+
+    def add(self, key: str, **row: Any) -> None:
+        self.rows[key] = {"key": key, **row}
+        with self.path.open("a") as file:
+            file.write(json.dumps(self.rows[key]) + "\n")
+        print(json.dumps({k: v for k, v in self.rows[key].items() if k != "seconds_each"}), file=sys.stderr, flush=True)
+
+
+def ours(evaluator: LocalEvaluator, task: Task, number: int, log: Log, key: str, *, bare: bool) -> None:
+    found = candidates(number, task.reference)
+    found = found[: len(found) // _SHARE] if bare else found
+    programs = [c.text for c in found]
+    start = time.monotonic()
+    prepare_s = evaluator.describe(task)["prepare_s"]
+    if bare:
+        verdicts = {i: evaluator.evaluate(task, program) for i, program in enumerate(programs)}
+    else:
+        verdicts = dict(evaluator.evaluate_many(task, programs))
+    seconds = time.monotonic() - start
+    run = list({id(v): v for v in verdicts.values()}.values())
+    log.add(
+        key,
+        seconds=seconds,
+        prepare_s=prepare_s,
+        asked=len(programs),
+        verdicts=len(verdicts),
+        run=len(run),
+        faster=sum((v.ci_low or 0.0) > 1 for v in run),
+        statuses=dict(Counter(f"{c.kind}: {verdicts[i].status.value}" for i, c in enumerate(found))),
+        odd=[f"{c.kind}: {verdicts[i].message}"[:200] for i, c in enumerate(found) if _odd(c, verdicts[i].correct)][:5],
+        seconds_each=[round(v.seconds, 3) for v in run],
+    )
+
+
+def _odd(candidate: Candidate, correct: bool) -> bool:
+    return correct != (candidate.kind == "right")
+
+
+@contextmanager
+def kernelbench(root: Path) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Asks KernelBench's function in a process of its own, started anew when a candidate ends it."""
+    process: subprocess.Popen[str] | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "theirs.py"
+        script.write_text(_THEIRS)
+
+        def ask(request: dict[str, Any]) -> dict[str, Any]:
+            nonlocal process
+            if process is None or process.poll() is not None:
+                command = [sys.executable, str(script), str(root)]
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                _read(process)
+            assert process.stdin is not None
+            start = time.monotonic()
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            return _read(process) or {"seconds": time.monotonic() - start, "said": "the process ended"}
+
+        yield ask
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    return json.loads(line) if line else {}
+
+
+def theirs(
+    ask: Callable[[dict[str, Any]], dict[str, Any]], task: Task, number: int, log: Log, trials: tuple[int, int]
+) -> None:
+    """One candidate of each kind; of inline CUDA twice."""
+    firsts: dict[str, Candidate] = {}
+    for candidate in candidates(number, task.reference):
+        firsts.setdefault(candidate.kind, candidate)
+    del firsts["hostile"]
+    for kind, candidate in firsts.items():
+        for again in (False, True) if kind == "right" and number in INLINE else (False,):
+            key = f"theirs {number} {trials} {kind}{' again' if again else ''}"
+            if key not in log.rows:
+                log.add(key, **ask({"reference": task.reference, "program": candidate.text, "trials": trials}))
+
+
+def extrapolated(task: Task, number: int, log: Log, trials: tuple[int, int], most: int) -> float | None:
+    """Seconds that KernelBench's way takes for the first `most` candidates; None where a kind was not measured."""
+    total, seen = 0.0, set[str]()
+    for candidate in candidates(number, task.reference)[:most]:
+        if candidate.kind == "hostile":
+            continue
+        again = candidate.kind == "right" and number in INLINE and candidate.text in seen
+        seen.add(candidate.text)
+        row = log.rows.get(f"theirs {number} {trials} {candidate.kind}{' again' if again else ''}")
+        if row is None:
+            return None
+        total += row["seconds"]
+    return total
+
+
+def report(tasks: dict[int, Task], log: Log, trials: tuple[int, int]) -> dict[str, Any]:
+    """Ratios of summed wall seconds over the tasks that both ways have finished."""
+    document: dict[str, Any] = {"trials": trials, "tasks": {}, "ratio": {}}
+    starts = {
+        "ours": log.rows.get("start ours", {}).get("seconds", 0.0),
+        "bare": log.rows.get("start bare", {}).get("seconds", 0.0),
+    }
+    for way, share in (("ours", 1), ("bare", _SHARE)):
+        sums = {"theirs": 0.0, way: starts[way]}
+        for number, task in tasks.items():
+            row = log.rows.get(f"{way} {number}")
+            their = extrapolated(task, number, log, trials, 64 // share)
+            if row is None or their is None:
+                continue
+            document["tasks"].setdefault(str(number), {})[way] = {
+                "theirs_s": round(their, 1),
+                "s": round(row["seconds"], 1),
+                "ratio": round(their / row["seconds"], 1),
+                "median_s": round(statistics.median(row["seconds_each"]), 2),
+                "lost": row["asked"] - row["verdicts"],
+                "statuses": row["statuses"],
+            }
+            sums["theirs"] += their
+            sums[way] += row["seconds"]
+        document["ratio"][way] = round(sums["theirs"] / sums[way], 1) if sums[way] else None
+        document[f"{way}_s"] = round(sums[way], 1)
+        document[f"left_{way}"] = log.rows.get(f"left {way}")
+    return document
+
+
+def measure(way: str, tasks: dict[int, Task], log: Log, end: float) -> None:
+    """Our evaluator's way, `ours` or `bare`, on the tasks that the log lacks."""
+    left = [n for n in tasks if f"{way} {n}" not in log.rows]
+    if not left or time.monotonic() > end:
+        return
+    bare = way == "bare"
+    settings = EvaluatorSettings(device="cuda", min_pairs=64 if bare else 8)
+    before, dead, start = used_mib(), zombies(), time.monotonic()
+    with tempfile.TemporaryDirectory() as cache:
+        with open_evaluator(settings, None if bare else Path(cache)) as evaluator:
+            if f"start {way}" not in log.rows:
+                log.add(f"start {way}", seconds=time.monotonic() - start)
+            for number in left:
+                if time.monotonic() < end:
+                    ours(evaluator, tasks[number], number, log, f"{way} {number}", bare=bare)
+        log.add(f"left {way}", mib=used_mib() - before, zombies=zombies() - dead)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernelbench-root", type=Path, required=True)
+    parser.add_argument("--log", type=Path, default=Path("bench_gpu.jsonl"))
+    parser.add_argument("--ways", default="ours,bare,theirs")
+    parser.add_argument("--problems", default=",".join(map(str, PROBLEMS)))
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after so long")
+    parser.add_argument("--fast", action="store_true", help="KernelBench with 1 correctness and 5 timed trials")
+    arguments = parser.parse_args()
+    end = time.monotonic() + arguments.seconds
+    trials = (1, 5) if arguments.fast else (5, 50)
+    numbers = [int(n) for n in arguments.problems.split(",")]
+    root = arguments.kernelbench_root
+    log = Log(arguments.log)
+    if shutil.which("nvidia-smi") is None:
+        sys.exit("bench_gpu: there is no NVIDIA GPU here")
+    try:
+        tasks = {n: load_task(f"kernelbench:1/{n}", kernelbench_root=str(root)) for n in numbers}
+        for way in arguments.ways.split(","):
+            if way == "theirs":
+                with kernelbench(root) as ask:
+                    for number in numbers:
+                        if time.monotonic() < end:
+                            theirs(ask, tasks[number], number, log, trials)
+            else:
+                measure(way, tasks, log, end)
+    except LongoddsError as error:
+        sys.exit(f"bench_gpu: {error}")
+    print(json.dumps(report(tasks, log, trials), indent=1))
+
+
+if __name__ == "__main__":
+    main()

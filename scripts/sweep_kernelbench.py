@@ -1,0 +1,204 @@
+"""All problems of KernelBench on a GPU: what runs, what it takes, what its own gate lets through, what can be gained.
+
+    python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:100,2:20,3:20]
+    python -m scripts.sweep_kernelbench --log sweep.jsonl --table
+
+Each problem is validated as `longodds tasks validate --device cuda` does, its unchanged reference timed among that; and
+programs that compute nothing are tried on KernelBench's gate (three draws of its inputs, `allclose` at 1e-4), in a
+process of their own. A line of the log a problem: the same command goes on where it stopped. --table prints
+Markdown from the log alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from longodds.errors import LongoddsError
+from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs
+from longodds.evaluator.validate import TaskReport, validate_task
+from longodds.tasks import load_suite, task_name
+from longodds.types import Task
+
+_GATE_S = 120.0
+_GATE = """
+import json, sys, torch
+torch.set_default_device("cuda"); torch.set_grad_enabled(False)
+ask = json.load(sys.stdin)
+space = {}; exec(compile(ask["reference"], "<reference>", "exec"), space)
+torch.manual_seed(42); init = list(space.get("get_init_inputs", list)())
+torch.manual_seed(42); model = space["Model"](*init).cuda()
+draws = []
+for seed in range(3):
+    torch.manual_seed(seed); inputs = space["get_inputs"]()
+    draws.append(([x.cuda() if isinstance(x, torch.Tensor) else x for x in inputs]))
+def leaves(out):
+    return [out] if isinstance(out, torch.Tensor) else [x for part in out for x in leaves(part)]
+passed = []
+for name, program in ask["programs"].items():
+    own = {}; exec(compile(program, "<program>", "exec"), own)
+    torch.manual_seed(42); other = own["ModelNew"](*init).cuda()
+    good = True
+    for inputs in draws:
+        want, got = leaves(model(*inputs)), leaves(other(*inputs))
+        pairs = zip(want, got)
+        good = good and all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs)
+        del want, got
+        if not good:
+            break
+    if good:
+        passed.append(name)
+print(json.dumps(passed))
+"""
+
+
+def gate(task: Task) -> dict[str, Any]:
+    """Names of programs that compute nothing and pass KernelBench's gate; or why that could not be tried."""
+    request = json.dumps({"reference": task.reference, "programs": trivial_programs(task)})
+    command = [sys.executable, "-c", _GATE]
+    try:
+        done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=_GATE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"over {_GATE_S:g} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1][:200]}
+    return {"passed": json.loads(done.stdout.splitlines()[-1])}
+
+
+@contextlib.contextmanager
+def peak_mib() -> Generator[list[int]]:
+    """The most memory in use on the GPU meanwhile (MiB, the last element), whoever uses it."""
+    found, stop = [0], threading.Event()
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+
+    def watch() -> None:
+        while not stop.wait(0.25):
+            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+            found[0] = max(found[0], int(said[0])) if said else found[0]
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+
+
+def measured(evaluator: LocalEvaluator, task: Task, *, with_gate: bool) -> dict[str, Any]:
+    start = time.monotonic()
+    with peak_mib() as peak:
+        report = validate_task(evaluator, task)
+    seconds = time.monotonic() - start
+    return {
+        "seconds": round(seconds, 2),
+        "peak_mib": peak[-1],
+        "gate": gate(task) if with_gate else {},
+        **summary(report),
+    }
+
+
+def summary(report: TaskReport) -> dict[str, Any]:
+    own = report.own
+    return {
+        "ok": report.ok,
+        "problems": list(report.problems),
+        "labels": list(report.labels),
+        "dropped": sorted(report.dropped or {}),
+        "prepare_s": round(report.prepare_s, 2),
+        "status": own.status.value if own else "not judgeable",
+        "speedup": own.speedup if own else None,
+        "ci": [own.ci_low, own.ci_high] if own else None,
+        "reference_us": report.reference_us,
+        "gbps": own.gbps if own else None,
+        "tflops": own.tflops if own else None,
+        "of_ceiling": own.of_ceiling if own else None,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a line for each problem, then sums."""
+    lines = [
+        "| problem | unchanged | us | GB/s | TFLOP/s | gain at most | s | GiB | nothing passes theirs | what is odd |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        speedup = "" if row["speedup"] is None else f" {row['speedup']:.3f}"
+        gain = "" if not row["of_ceiling"] else f"{max(1 / row['of_ceiling'], 1.0):.2f}x"
+        passed = ", ".join(row["gate"].get("passed", [])) or row["gate"].get("error", "")
+        odd = "; ".join([*row["problems"], *(x for x in row["labels"] if not x.startswith(("tf32", "uncalibrated")))])
+        cells = (
+            row["key"],
+            row["status"] + speedup,
+            _rounded(row["reference_us"]),
+            _rounded(row["gbps"]),
+            _rounded(row["tflops"]),
+            gain,
+            f"{row['seconds']:.1f}",
+            f"{row['peak_mib'] / 1024:.1f}",
+            passed,
+            odd.replace("|", "/")[:160],
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    correct = [row for row in rows if row["status"] == "correct"]
+    faster = sum((row["ci"][0] or 0.0) > 1 for row in correct)
+    lines.append(
+        f"\n{len(rows)} problems: {len(correct)} unchanged programs correct, {faster} of them called faster, "
+        f"{sum(row['ok'] for row in rows)} fit to judge by; {sum(row['seconds'] for row in rows):.0f} s in all, "
+        f"preparing {sum(row['prepare_s'] for row in rows):.0f} s of it; "
+        f"{sum(bool(row['gate'].get('passed')) for row in rows)} let a program that computes nothing through "
+        "KernelBench's gate."
+    )
+    return "\n".join(lines)
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernelbench-root")
+    parser.add_argument("--log", type=Path, default=Path("sweep.jsonl"))
+    parser.add_argument("--levels", default="1:100,2:20,3:20", help="level:number of its problems, the first ones")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after so long")
+    parser.add_argument("--no-gate", action="store_true", help="leave KernelBench's gate out")
+    parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
+    arguments = parser.parse_args()
+    lines = arguments.log.read_text().splitlines() if arguments.log.exists() else []
+    rows = {row["key"]: row for row in map(json.loads, lines)}
+    if arguments.table:
+        print(table(list(rows.values())))
+        return
+    end = time.monotonic() + arguments.seconds
+    try:
+        tasks: list[Task] = []
+        for level, count in (part.split(":") for part in arguments.levels.split(",")):
+            tasks += load_suite(f"kernelbench:{level}", kernelbench_root=arguments.kernelbench_root)[: int(count)]
+        with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator:
+            for task in tasks:
+                if task.id in rows or time.monotonic() > end:
+                    continue
+                try:
+                    row = {"key": task.id, "name": task_name(task)}
+                    row |= measured(evaluator, task, with_gate=not arguments.no_gate)
+                except LongoddsError as error:
+                    print(f"{task.id}: {error}", file=sys.stderr, flush=True)
+                    continue
+                with arguments.log.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row)[:400], file=sys.stderr, flush=True)
+    except LongoddsError as error:
+        sys.exit(f"sweep_kernelbench: {error}")
+
+
+if __name__ == "__main__":
+    main()
