@@ -20,7 +20,7 @@ import torch
 
 from longodds.evaluator import frames, sandbox
 from longodds.evaluator.blocks import SharedBlock
-from longodds.evaluator.forks import Forked, Zygote
+from longodds.evaluator.forks import Forked, Zygote, start
 from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.process import ChildEnded, ChildMemory, ChildTimeout, Process, last_words
 
@@ -52,15 +52,18 @@ def spawn(
     state: torch.Tensor,
     inputs_bytes: int,
     built: Path | None = None,
+    ahead: Forked | None = None,
 ) -> Child:
-    """Fork a child that will load `program`, with `state` (uint8) as its weights. built: what an earlier one compiled.
-    Raises InfraError if that fails."""
+    """A child that will load `program`, with `state` (uint8) as its weights: a new fork, or one that was forked ahead.
+    built: what an earlier one compiled, for a new one. Raises InfraError if that fails."""
     inputs, frozen = SharedBlock(inputs_bytes), SharedBlock(state.numel())
     try:
         if state.numel():
             frozen.block.copy_(state)
         config = config | {"inputs_bytes": inputs_bytes, "state_bytes": state.numel()}
-        forked = zygote.fork(program, config, inputs.fd, frozen.fd, built)
+        forked = ahead or zygote.fork(program, config, inputs.fd, frozen.fd, built)
+        if ahead is not None:
+            start(ahead, program, config, inputs.fd, frozen.fd)
     except BaseException:  # raised again: the block has no owner yet
         inputs.close()
         raise

@@ -13,7 +13,7 @@ from longodds.errors import InfraError
 from longodds.evaluator import cuda
 from longodds.evaluator.blocks import SharedBlock
 from longodds.evaluator.children import Child
-from longodds.evaluator.forks import Forked, Zygote
+from longodds.evaluator.forks import Forked, Zygote, start
 from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.process import ChildEnded
 
@@ -28,9 +28,9 @@ def spawn_cuda(
     state: torch.Tensor,
     ring: cuda.DeviceBlock,
     built: Path | None = None,
+    ahead: Forked | None = None,
 ) -> CudaChild:
-    """Fork a child that will load `program` on the GPU, with `ring` for its inputs. built: what an earlier one
-    compiled. Raises InfraError."""
+    """As `spawn`, on the GPU, with `ring` for its inputs. Raises InfraError."""
     nothing, frozen = SharedBlock(0), SharedBlock(state.numel())
     try:
         if state.numel():
@@ -40,7 +40,9 @@ def spawn_cuda(
             "inputs_handle": ring.handle.hex(),
             "state_bytes": state.numel(),
         }
-        forked = zygote.fork(program, config, nothing.fd, frozen.fd, built)
+        forked = ahead or zygote.fork(program, config, nothing.fd, frozen.fd, built)
+        if ahead is not None:
+            start(ahead, program, config, nothing.fd, frozen.fd)
     finally:
         frozen.close()
         nothing.close()

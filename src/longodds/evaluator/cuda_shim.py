@@ -7,7 +7,6 @@ queued behind a short wait, so that what the host takes to launch them does not 
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from pathlib import Path
@@ -20,7 +19,7 @@ from longodds.evaluator import cuda, frames, tree
 from longodds.evaluator.delivery import Failure
 from longodds.evaluator.device import allow_tf32
 from longodds.evaluator.frames import Fault, Frame, Kind
-from longodds.evaluator.shim import Server, map_block, scalar_cell, settled
+from longodds.evaluator.shim import Server, map_block, scalar_cell, settled, told
 
 HANDLES = 40  # allocations in a frame
 _CYCLES_A_NS = 2.0  # of the device's clock, about
@@ -96,9 +95,18 @@ class CudaServer(Server):
         return self.call(frame.nonce, frame.value, spec, layout, frame.code)
 
 
-def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
+def run_when_told(channel: socket.socket, scratch: Path) -> int:
+    """As `run`, once there is a program; the context is made before."""
+    try:
+        torch.zeros(1, device="cuda")
+    except RuntimeError:  # `run` will say so, if it is still so by then
+        return 0
+    task = told(channel, scratch)
+    return 0 if task is None else run(channel, *task)
+
+
+def run(channel: socket.socket, inputs_fd: int, state_fd: int, config: dict[str, Any]) -> int:
     """Serve until the oracle hangs up. Called in the sandbox, after every layer is on."""
-    config = json.loads(config_path.read_text())
     state = map_block(state_fd, config["state_bytes"], writable=False)
     os.close(inputs_fd)
     os.close(state_fd)

@@ -107,13 +107,26 @@ class Zygote:
     ) -> Forked:
         """A new process that will load `program` with `config`. built: what an earlier one compiled. Raises InfraError
         if that fails."""
+        return self._fork((program, config), inputs_fd, state_fd, built)
+
+    def fork_ahead(self) -> Forked:
+        """A new process that waits in its sandbox for what `start` gives it. Raises InfraError if that fails."""
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            return self._fork(None, null, null, None)
+        finally:
+            os.close(null)
+
+    def _fork(
+        self, work: tuple[str, Mapping[str, object]] | None, inputs_fd: int, state_fd: int, built: Path | None
+    ) -> Forked:
         control = self.wait_ready()
         scratch = Path(tempfile.mkdtemp(prefix="child-", dir=self.scratch_root))
         ours, theirs = frames.pair()
         err_read, err_write = os.pipe()
         try:
             caches = self._caches(scratch, built)
-            uid = self._fill(scratch, program, config)
+            uid = self._fill(scratch, work)
             request = {
                 "scratch": str(scratch),
                 "layers": list(self.layers),
@@ -126,6 +139,7 @@ class Zygote:
                 "caches": str(caches),
                 "built": str(built or ""),
                 "arch": self.arch,
+                "ahead": work is None,
             }
             socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno(), inputs_fd, state_fd, err_write])
             answer, fds = self._answer(control)
@@ -141,10 +155,12 @@ class Zygote:
         self.forks += 1
         return Forked(answer["child"], answer["waiter"], fds[0], fds[1], ours, err_read, scratch, caches)
 
-    def _fill(self, scratch: Path, program: str, config: Mapping[str, object]) -> int:
+    def _fill(self, scratch: Path, work: tuple[str, Mapping[str, object]] | None) -> int:
         """Write what the process reads; returns the uid that it will run as, if it gets one of its own."""
-        (scratch / "program.py").write_text(program, encoding="utf-8", errors="surrogatepass")
-        (scratch / "config.json").write_text(json.dumps({**config, "program": str(scratch / "program.py")}))
+        if work is not None:
+            program, config = work
+            (scratch / "program.py").write_bytes(_encoded(program))
+            (scratch / "config.json").write_text(json.dumps({**config, "program": str(scratch / "program.py")}))
         uid = sandbox.PRIVATE_UIDS[os.getpid() % len(sandbox.PRIVATE_UIDS)]
         if "private_uid" in self.layers:
             for path in (scratch, *scratch.rglob("*")):
@@ -184,6 +200,27 @@ class Zygote:
         if self.control is not None:
             self.control.close()
         self.control, self.process, self.ready, self.forks = None, None, False, 0
+
+
+def start(forked: Forked, program: str, config: Mapping[str, object], inputs_fd: int, state_fd: int) -> None:
+    """Give a process that was forked ahead its program. Raises InfraError if it is gone."""
+    texts: list[int] = []
+    try:
+        for text in (_encoded(program), json.dumps(config).encode()):
+            texts.append(os.memfd_create("longodds", os.MFD_CLOEXEC))
+            with os.fdopen(os.dup(texts[-1]), "wb") as file:
+                file.write(text)
+        told = frames.encode(frames.Frame(frames.Kind.START))
+        socket.send_fds(forked.channel, [told], [*texts, inputs_fd, state_fd])
+    except OSError as error:
+        raise InfraError(f"a child process that waited for its program ended: {error}") from None
+    finally:
+        for fd in texts:
+            os.close(fd)
+
+
+def _encoded(program: str) -> bytes:
+    return program.encode("utf-8", "surrogatepass")
 
 
 class ForkServers:

@@ -31,6 +31,8 @@ class Kind(IntEnum):
     # child -> oracle, before a DONE, on a GPU only: words = for each allocation that an output lies in for the first
     # time its address there, its bytes, and the eight words of its handle
     MEMORY = 5
+    WARM = 6  # child -> oracle: started ahead of its program, in its sandbox, waits for START
+    START = 7  # oracle -> child, with descriptors of the program's text, the configuration, inputs and state
 
 
 class Fault(IntEnum):

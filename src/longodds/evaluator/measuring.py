@@ -68,6 +68,7 @@ class Measuring:
     @contextlib.contextmanager
     def _process_pairs(self, problem: Problem, program: str, numbers: Sequence[int]) -> Generator[list[Meter]]:
         """Process pairs, all new forks of the fork servers with these numbers, warmed. Raises Judged, InfraError."""
+        self.processes.spares.settle()
         with contextlib.ExitStack() as stack:
             meters = [
                 self._meter(problem, pair.reference, pair.candidate)

@@ -142,6 +142,7 @@ class Oracle:
     def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
         with self.processes.child(problem, program, "ModelNew", 0) as child, judged(child):
             side = Side(child, problem, trusted=False)
+            self.processes.expect(0)
             self.processes.ready(child)
             left = self.settings.run_timeout_s  # of the program's time: comparing answers is ours
             for draw in problem.draws:
@@ -150,7 +151,7 @@ class Oracle:
             self._leaves_room(problem)
             if not timed:
                 return blank
-            self.processes.servers.settle()
+            self.processes.settle()
             with self.processes.screening_reference(problem) as reference:
                 # With the same calls behind it as the candidate: a process's past has a share in its speed.
                 for draw in problem.draws:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 from longodds.errors import InfraError
 from longodds.evaluator.builds import Builds
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words, spawn
-from longodds.evaluator.forks import ForkServers, Zygote
+from longodds.evaluator.forks import Forked, ForkServers, Zygote
 from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots, stride
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Cheat, Refused, Side
+from longodds.evaluator.spares import Spares
 
 
 class Processes:
@@ -25,6 +27,8 @@ class Processes:
         self.settings, self.servers, self.rng = settings, servers, rng
         self.isolation = servers.isolation
         self.builds = Builds(servers.root / "builds")
+        self.spares = Spares(servers)
+        self.ahead = settings.device == "cuda"  # on a CPU a fork takes as long as telling a spare
         self._rings: dict[bool, Any] = {}
         self._rings_of = ""
         self._standing: tuple[Side, contextlib.ExitStack] | None = None
@@ -34,17 +38,27 @@ class Processes:
         """A child of fork server `number` that loads `program`; ended in the end."""
         config = problem.child_config(entry, self.rng.getrandbits(31)) | {"stride": stride(problem)}
         zygote = self.servers.get(number)
+        built = self.builds.find(program) if entry == "Model" or problem.on_gpu else None
+        ahead = self.spares.take(number) if built is None else None
         if problem.on_gpu:
-            child: Child = self._spawn_cuda(zygote, problem, program, config)
+            child: Child = self._spawn_cuda(zygote, problem, program, config, built, ahead)
         else:
-            built = self.builds.find(program) if entry == "Model" else None
-            child = spawn(zygote, program, config, problem.state, slots(problem) * stride(problem), built)
+            size = slots(problem) * stride(problem)
+            child = spawn(zygote, program, config, problem.state, size, built, ahead)
         try:
             yield child
         finally:
             child.close()
 
-    def _spawn_cuda(self, zygote: Zygote, problem: Problem, program: str, config: dict[str, Any]) -> Child:
+    def _spawn_cuda(
+        self,
+        zygote: Zygote,
+        problem: Problem,
+        program: str,
+        config: dict[str, Any],
+        built: Path | None,
+        ahead: Forked | None,
+    ) -> Child:
         from longodds.evaluator.cuda import DeviceBlock
         from longodds.evaluator.cuda_children import spawn_cuda
 
@@ -59,7 +73,17 @@ class Processes:
         trusted = config["entry"] == "Model"
         if trusted not in self._rings:
             self._rings[trusted] = DeviceBlock(max(slots(problem) * stride(problem), 1))
-        return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted], self.builds.find(program))
+        return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted], built, ahead)
+
+    def expect(self, number: int) -> None:
+        """Another program will follow on this fork server: where starting takes long, its process starts now."""
+        if self.ahead:
+            self.spares.expect(number)
+
+    def settle(self) -> None:
+        """Wait until all that was started ahead is at rest. Raises InfraError."""
+        self.servers.settle()
+        self.spares.settle()
 
     def ready(self, child: Child) -> None:
         """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
@@ -123,4 +147,5 @@ class Processes:
 
     def close(self) -> None:
         self.end_standing()
+        self.spares.close()
         self.servers.close()

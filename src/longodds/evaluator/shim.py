@@ -200,9 +200,30 @@ def map_block(fd: int, size: int, *, writable: bool) -> torch.Tensor:
     return tensor
 
 
-def run(channel: socket.socket, inputs_fd: int, state_fd: int, config_path: Path) -> int:
+def told(channel: socket.socket, scratch: Path) -> tuple[int, int, dict[str, Any]] | None:
+    """In a process that was started ahead of its program: descriptors of inputs and state, and the configuration, once
+    there is one; None if there will be none. The program is put where others find theirs."""
+    channel.send(frames.encode(Frame(Kind.WARM)))
+    _frame, fds, _flags, _address = socket.recv_fds(channel, frames.FRAME, 4)
+    if len(fds) != 4:
+        return None
+    program, config, inputs_fd, state_fd = fds
+    path = scratch / "program.py"
+    path.write_bytes(os.pread(program, os.fstat(program).st_size, 0))
+    document = json.loads(os.pread(config, os.fstat(config).st_size, 0))
+    os.close(program)
+    os.close(config)
+    return inputs_fd, state_fd, document | {"program": str(path)}
+
+
+def run_when_told(channel: socket.socket, scratch: Path) -> int:
+    """As `run`, once there is a program."""
+    task = told(channel, scratch)
+    return 0 if task is None else run(channel, *task)
+
+
+def run(channel: socket.socket, inputs_fd: int, state_fd: int, config: dict[str, Any]) -> int:
     """Serve until the oracle hangs up. Called in the sandbox, after every layer is on."""
-    config = json.loads(config_path.read_text())
     inputs = map_block(inputs_fd, config["inputs_bytes"], writable=True)
     state = map_block(state_fd, config["state_bytes"], writable=False)
     os.close(inputs_fd)

@@ -122,9 +122,12 @@ def _wait_for(plan: Any, request: dict[str, Any], fds: list[int], libc: Any, ann
             return seed_shim.run(channel, scratch / "config.json")
         if request["way"] == "build":
             return shim.build(channel, scratch / "config.json")
-        if plan.cuda:
-            return cuda_shim.run(channel, inputs_fd, state_fd, scratch / "config.json")
-        return shim.run(channel, inputs_fd, state_fd, scratch / "config.json")
+        kind = cuda_shim if plan.cuda else shim
+        if request["ahead"]:
+            os.close(inputs_fd)
+            os.close(state_fd)
+            return kind.run_when_told(channel, scratch)
+        return kind.run(channel, inputs_fd, state_fd, json.loads((scratch / "config.json").read_text()))
 
     try:
         sandbox.in_namespaces(libc, plan, body, announce)

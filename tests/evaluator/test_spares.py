@@ -1,0 +1,82 @@
+"""Processes started ahead of their programs, here on a CPU, where nothing needs them: judged alike, nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_task import RAISES, RIGHT, TASK, WRONG, alive
+
+from longodds.evaluator import EvaluatorSettings
+from longodds.evaluator.forks import ForkServers, remove_tree
+from longodds.evaluator.oracle import Oracle
+from longodds.types import Status
+
+CHECKS = RIGHT.replace("return torch", "import os\n        assert CHECK\n        return torch")
+ALONE = CHECKS.replace("CHECK", "os.listdir('.') == ['program.py'], os.listdir('.')")
+THERE = CHECKS.replace("CHECK", "__file__.endswith('/program.py') and 'ModelNew' in open(__file__).read()")
+
+
+@pytest.fixture
+def oracle() -> Iterator[Oracle]:
+    threads = torch.get_num_threads()
+    root = Path(tempfile.mkdtemp(prefix="longodds-"))
+    root.chmod(0o711)
+    settings = EvaluatorSettings()
+    servers = ForkServers(settings, root)
+    opened = Oracle(settings, servers)
+    opened.processes.ahead = True
+    yield opened
+    opened.close()
+    left = list(root.glob("child-*"))
+    remove_tree(root)
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(True)
+    assert left == []
+
+
+def test_programs_get_the_same_verdicts_from_a_process_that_waited(oracle: Oracle) -> None:
+    spares, used = oracle.processes.spares, list[int]()
+    for program, status in (
+        (RIGHT, Status.CORRECT),
+        (WRONG, Status.INCORRECT),
+        (ALONE, Status.CORRECT),
+        (RAISES, Status.RUNTIME_ERROR),
+        (THERE, Status.CORRECT),
+        ("def (", Status.COMPILE_ERROR),
+    ):
+        waiting = spares._kept.get(0)
+        used += [] if waiting is None else [waiting.forked.pid]
+        verdict = oracle.judge(TASK, program, timed=False)
+        assert verdict.status is status, verdict.message
+        assert spares._kept[0] is not waiting
+    assert len(used) == len(set(used)) == 5
+    assert not [pid for pid in used if alive(pid)]
+
+
+def test_what_is_started_ahead_is_at_rest_before_a_timing(oracle: Oracle) -> None:
+    assert oracle.judge(TASK, RIGHT, timed=True).correct
+    oracle.processes.expect(0)
+    oracle.processes.settle()
+    spare = oracle.processes.spares._kept[0]
+    assert spare.warm
+    assert alive(spare.forked.pid)
+    assert oracle.judge(TASK, RIGHT, timed=True).correct
+    assert not alive(spare.forked.pid)
+
+
+def test_a_process_that_did_not_live_to_see_its_program_is_replaced(oracle: Oracle) -> None:
+    assert oracle.judge(TASK, RIGHT, timed=False).correct
+    spare = oracle.processes.spares._kept[0]
+    os.kill(spare.forked.pid, signal.SIGKILL)
+    while alive(spare.forked.pid):
+        time.sleep(0.01)
+    assert oracle.judge(TASK, RIGHT, timed=False).correct
+    oracle.processes.servers.get(0).close()  # and with it those that it forked
+    assert oracle.judge(TASK, RIGHT, timed=False).correct
