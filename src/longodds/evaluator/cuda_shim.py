@@ -71,10 +71,11 @@ class CudaServer(Server):
             kept.append(held)
             words += [t.data_ptr() for t in held]
         end.record()
+        begun = wait_ns > 0 and start.query()  # before all was queued: it may have waited for the host since
         end.synchronize()
         elapsed = int(start.elapsed_time(end) * 1e6)
         self.announce(words)
-        return Frame(Kind.DONE, elapsed, 0, tuple(words), nonce=nonce)
+        return Frame(Kind.DONE, elapsed, int(begun), tuple(words), nonce=nonce)
 
     def announce(self, words: list[int]) -> None:
         """Send handles of allocations that the oracle does not know yet."""

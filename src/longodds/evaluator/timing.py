@@ -26,9 +26,10 @@ from longodds.evaluator.ring import slots
 from longodds.evaluator.sides import Cheat, Side, Spent
 
 _ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
-_MOST_CALLS = {"cpu": 16, "cuda": 32}  # in an answer
+_MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
-_QUEUED, _MOST_QUEUED_NS = 1.2, 5_000_000  # a GPU waits so many times what an answer takes unqueued
+_QUEUED, _MOST_QUEUED_NS = 1.2, 10_000_000  # a GPU waits so many times what an answer takes unqueued
+_LONGER = 1.5  # and so many times longer from when it began before all calls were queued
 _SHOWN = 4  # contents to warm up with
 _ANSWERS = 2  # of each side in a pair
 _CHECKED = {"base": 0.05, "rare": 0.5}  # share of the timed calls whose outputs are compared in full
@@ -188,6 +189,8 @@ class Meter:
             for i, (block, _law) in enumerate(contents):
                 side.write(block, i)
             frame, spent[side.trusted] = side.call(self.timeout_s, count, wait_ns)
+            if wait_ns and frame.code:  # only ever longer, and for both: no answer is left out for what a program says
+                self.wait_ns = int(min(_LONGER * wait_ns, _MOST_QUEUED_NS))
             self._alone(side)
             if not spots:
                 chosen = [i for i, (_, law) in enumerate(contents) if self.rng.random() < _CHECKED[law]]
