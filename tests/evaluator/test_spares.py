@@ -13,7 +13,7 @@ import pytest
 import torch
 from small_task import RAISES, RIGHT, TASK, WRONG, alive
 
-from longodds.evaluator import EvaluatorSettings
+from longodds.evaluator import EvaluatorSettings, forks
 from longodds.evaluator.forks import ForkServers, remove_tree
 from longodds.evaluator.oracle import Oracle
 from longodds.types import Status
@@ -80,3 +80,19 @@ def test_a_process_that_did_not_live_to_see_its_program_is_replaced(oracle: Orac
     assert oracle.judge(TASK, RIGHT, timed=False).correct
     oracle.processes.servers.get(0).close()  # and with it those that it forked
     assert oracle.judge(TASK, RIGHT, timed=False).correct
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_fork_server_that_has_served_for_long_is_replaced_between_programs(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, *, ahead: bool
+) -> None:
+    oracle.processes.ahead = ahead
+    monkeypatch.setattr(forks, "_FORKS", 2)
+    used = set[int]()
+    for _ in range(4):
+        # Each forks more than twice; a server that ended beside them would take a program with it.
+        verdict = oracle.judge(TASK, RIGHT, timed=True)
+        assert verdict.correct, verdict.message
+        process = oracle.processes.servers.get(0).process
+        used |= {process.pid} if process else set()
+    assert len(used) >= 3

@@ -274,12 +274,22 @@ class ForkServers:
         return found
 
     def get(self, number: int) -> Zygote:
-        """Fork server `number`, started if need be; a new one in place of one that ended or has served for long."""
+        """Fork server `number`, started if need be; a new one in place of one that ended."""
         assert self.isolation  # no process without its layers
         zygote = self._zygotes[number]
-        if zygote.forks >= _FORKS or (zygote.process is not None and zygote.process.poll() is not None):
+        if zygote.process is not None and zygote.process.poll() is not None:
             zygote.close()
         return zygote
+
+    def served(self) -> bool:
+        """Whether one of them has served for long; `retire` then, when none of their forks is needed any more."""
+        return any(zygote.forks >= _FORKS for zygote in self._zygotes)
+
+    def retire(self) -> None:
+        """End those that have served for long, and with them what they forked; others start when they are needed."""
+        for zygote in self._zygotes:
+            if zygote.forks >= _FORKS:
+                zygote.close()
 
     def compile_for(self, arch: str) -> None:
         """CUDA code of programs is compiled for this architecture alone."""

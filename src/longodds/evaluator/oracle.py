@@ -71,6 +71,7 @@ class Oracle:
 
     def problem(self, task: Task) -> Problem:
         """The task's state, made on first use. Raises UserError when the task can't be judged."""
+        self.processes.retire()
         if task.digest != self._at_work:
             self.processes.end_standing()
             for other in self.problems.values():

@@ -85,6 +85,13 @@ class Processes:
         self.servers.settle()
         self.spares.settle()
 
+    def retire(self) -> None:
+        """Between two programs: fork servers that have served for long are replaced."""
+        if self.servers.served():
+            self.end_standing()
+            self.spares.close()
+            self.servers.retire()
+
     def ready(self, child: Child) -> None:
         """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
         frame = child.loaded(self.settings.import_timeout_s, self.settings.compile_timeout_s)

@@ -75,6 +75,7 @@ class Spares:
                 spare.end()
 
     def close(self) -> None:
+        """End all; others can be asked for."""
         for spare in self._kept.values():
             spare.end()
         self._kept.clear()
