@@ -15,8 +15,8 @@ EAGER = "eager"
 _MODES = {"compile": "default", "compile-max-autotune": "max-autotune-no-cudagraphs"}
 # Of products and convolutions in float32 on a GPU: as PyTorch has it (products in full, convolutions in TF32), or both
 # so.
-_PRECISIONS = {"": None, "-tf32": True, "-ieee": False}
-REFERENCES = tuple(mode + precision for precision in _PRECISIONS for mode in (EAGER, *_MODES))
+PRECISIONS = {"": None, "-tf32": True, "-ieee": False}
+REFERENCES = tuple(mode + precision for precision in PRECISIONS for mode in (EAGER, *_MODES))
 _COMPILED = """
 
 import torch as _torch
@@ -35,12 +35,12 @@ class Model(_Eager):
 
 
 def _suffix(reference: str) -> str:
-    return next((suffix for suffix in _PRECISIONS if suffix and reference.endswith(suffix)), "")
+    return next((suffix for suffix in PRECISIONS if suffix and reference.endswith(suffix)), "")
 
 
 def tf32_of(reference: str) -> bool | None:
     """Whether this one of REFERENCES allows TF32; None leaves it to PyTorch."""
-    return _PRECISIONS[_suffix(reference)]
+    return PRECISIONS[_suffix(reference)]
 
 
 def timed_as(task: Task, reference: str) -> Task:
