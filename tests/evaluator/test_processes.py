@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from longodds.errors import InfraError
+from longodds.evaluator.device import Device
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.sides import Cheat, Side
@@ -96,3 +97,37 @@ def test_on_a_cpu_every_program_has_a_fresh_one() -> None:
     screen(processes, task)
     screen(processes, task)
     assert processes.log == ["start a", "end a"] * 2
+
+
+# --- work that a GPU still has when it is asked again --------------------------------------------
+
+
+def sides() -> tuple[Device, Side, Side]:
+    device = Device()
+    on_it = cast(Problem, SimpleNamespace(device=device, output_leaves=[]))
+    reference, candidate = (Side(cast(Any, SimpleNamespace(asked=20)), on_it, trusted=t) for t in (True, False))
+    return device, reference, candidate
+
+
+def asked(side: Side, times: int, *, left: bool) -> None:
+    """The side is asked so many times; whether it leaves work behind is seen before the next time."""
+    for _ in range(times):
+        side._note_idle(idle=not left)
+
+
+def test_a_program_that_leaves_work_behind_again_and_again_is_rejected() -> None:
+    _, reference, candidate = sides()
+    asked(reference, 20, left=False)
+    asked(candidate, 4, left=True)
+    with pytest.raises(Cheat, match="kernels run on"):
+        asked(candidate, 1, left=True)
+
+
+def test_work_of_others_is_not_held_against_a_program() -> None:
+    device, reference, candidate = sides()
+    device.disturbed = lambda: True  # by processes that are being started
+    asked(candidate, 20, left=True)
+    assert candidate.left_working == 0
+    device.disturbed = lambda: False
+    asked(reference, 20, left=True)  # by somebody else's: it is there after references too
+    asked(candidate, 20, left=True)

@@ -63,7 +63,9 @@ def test_programs_get_the_same_verdicts_from_a_process_that_waited(oracle: Oracl
 def test_what_is_started_ahead_is_at_rest_before_a_timing(oracle: Oracle) -> None:
     assert oracle.judge(TASK, RIGHT, timed=True).correct
     oracle.processes.expect(0)
+    assert oracle.device.disturbed()
     oracle.processes.settle()
+    assert not oracle.device.disturbed()
     spare = oracle.processes.spares._kept[0]
     assert spare.warm
     assert alive(spare.forked.pid)

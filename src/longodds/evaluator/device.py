@@ -39,6 +39,7 @@ class Device:
         self.on_gpu = kind == "cuda"
         self._quickest_ns = 1 << 62
         self.last: Callable[[], Any] = lambda: None  # the side that was asked last, if it is still there
+        self.disturbed: Callable[[], bool] = lambda: False  # whether processes of ours are starting on it
         self.references_asked = self.references_left = 0  # how often, and how often with work going on afterwards
         if self.on_gpu:
             with self.default():

@@ -64,6 +64,7 @@ class Oracle:
         self.naive = NaiveWays(self.processes, settings.run_timeout_s)
         self.digest = settings.digest(library)
         self.device = Device(settings.device, tf32_of(settings.reference))
+        self.device.disturbed = self.processes.spares.starting
         if self.device.on_gpu:
             _ = self.device.ceilings  # measured now, while nothing else is there: it takes some memory
         self.problems: dict[str, Problem] = {}

@@ -178,6 +178,8 @@ class Side:
         """Work that a GPU still had was left by who answered last. Raises Cheat for a program that makes a habit of it:
         other processes of the machine would do so after references too."""
         device = self.problem.device
+        if device.disturbed():  # by us; nothing is timed then
+            return
         last, device.last = device.last(), weakref.ref(self)  # its buffers may be large: they end with its process
         if last is not None and last.trusted:
             device.references_asked += 1

@@ -67,6 +67,10 @@ class Spares:
         spare.end()
         return None
 
+    def starting(self) -> bool:
+        """Whether some may not be at rest yet."""
+        return any(not spare.warm for spare in self._kept.values())
+
     def settle(self) -> None:
         """Wait until all are at rest: nothing of ours may start beside a timing."""
         for number, spare in list(self._kept.items()):
