@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_task import TASK
 
-from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator
+from longodds.evaluator import EvaluatorSettings, LocalEvaluator, doctor_layers, open_evaluator
+from longodds.evaluator.building import BuildPool
 from longodds.evaluator.builds import Builds
+from longodds.evaluator.compilers import prepare
+from longodds.evaluator.extensions import alone, call_of, calls, digest
+from longodds.evaluator.forks import remove_tree
 from longodds.types import Status
 
 # Right unless an earlier process left something in this folder.
@@ -122,4 +128,78 @@ def test_too_much_is_not_kept(tmp_path: Path) -> None:
     builds.keep("large", os.getpid(), large)
     assert builds.find("deep") is None
     assert builds.find("large") is None
-    assert list((tmp_path / "builds").iterdir()) == []
+    assert [p.name for p in (tmp_path / "builds").iterdir()] == ["failed"]
+
+
+# --- extensions that no program has touched ------------------------------------------------------
+
+
+def test_calls_are_read_off_a_text() -> None:
+    found = calls(COMPILES)
+    assert found is not None
+    (call,) = found
+    space: dict[str, Any] = {}
+    exec(COMPILES.partition("module = ")[0].replace("from torch.utils.cpp_extension import load_inline", ""), space)
+    assert call == call_of(["inline_copy", space["source"]], {"functions": ("run",), "verbose": True})
+    text = alone(COMPILES)
+    assert text is not None
+    assert alone(text) == text
+    assert alone(COMPILES.replace("dim=-1", "dim=0")) == text
+    assert alone(COMPILES.replace("to[i] = from[i]", "to[i] = 0")) != text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('functions=["run"]', "functions=names()"),
+        ('functions=["run"]', '**{"functions": ["run"]}'),
+        ("module = load_inline", "source = source.strip()\nmodule = load_inline"),
+        ('functions=["run"]', 'functions=["run"], build_directory="/tmp"'),
+        ("class ModelNew", "other = load(name='other', sources=['other.cpp'])\n\nclass ModelNew"),
+        ("import torch\n", "import torch (\n"),
+        ("cpp_extension", "elsewhere"),
+    ],
+)
+def test_what_a_text_does_not_tell_is_not_compiled_for_others(old: str, new: str) -> None:
+    assert calls(COMPILES) is not None
+    assert alone(COMPILES.replace(old, new, 1)) is None
+
+
+def test_what_failed_ahead_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils import cpp_extension
+
+    made: list[str] = []
+    for name in ("load", "load_inline"):
+        monkeypatch.setattr(cpp_extension, name, lambda name, *args, **kwargs: made.append(name))
+    prepare("cpp_extension", {digest(call_of(["bad", "int"], {})): "Error building extension 'bad'"})
+    cpp_extension.load_inline("good", "int")
+    with pytest.raises(RuntimeError, match="Error building extension 'bad'"):
+        cpp_extension.load_inline(name="bad", cpp_sources="int", verbose=True)
+    assert made == ["good"]
+
+
+@pytest.mark.slow
+def test_programs_with_the_same_calls_share_what_was_compiled() -> None:
+    layers = [name for name, state in doctor_layers().items() if state == "on"]
+    other = COMPILES.replace("dim=-1", "dim=0")
+    bad = COMPILES.replace("int64_t i = 0", "no_such_type i = 0")
+    root = Path(tempfile.mkdtemp(prefix="longodds-"))
+    root.chmod(0o711)
+    pool = BuildPool(EvaluatorSettings(), root, layers, "", 2)
+    try:
+        pool.expect([COMPILES, other, bad])
+        for program in (COMPILES, other, bad):
+            pool.wait(program)
+            assert not pool.at_work(program)
+        builds = Builds(root / "builds")
+        kept = builds.find(alone(COMPILES) or "")
+        assert kept is not None
+        assert [p.name for p in kept.rglob("*.so")] == ["inline_copy.so"]
+        assert builds.find(COMPILES) is None
+        assert builds.failures(COMPILES) == {}
+        (message,) = builds.failures(bad).values()
+        assert message.startswith("Error building extension 'inline_copy'")
+        assert builds.failures(bad.replace("dim=-1", "dim=0")) == builds.failures(bad)
+    finally:
+        pool.close()
+        remove_tree(root)

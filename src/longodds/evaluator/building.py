@@ -1,5 +1,8 @@
-"""Compiles ahead of the device: programs that build extensions are loaded in sandboxes of their own on the CPU cores,
-before their turn, and what they compiled is kept for the processes that judge them. No torch here.
+"""Compiles ahead of the device: extensions are compiled in sandboxes of their own on the CPU cores, before their
+programs' turn, and kept for the processes that judge them. No torch here.
+
+Where a program's text tells what it compiles, that alone is compiled, once for all programs with the same calls; else
+the program is loaded, and what it compiled is kept for itself.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from longodds.errors import InfraError
-from longodds.evaluator.builds import Builds, compiles
+from longodds.evaluator.builds import Builds
+from longodds.evaluator.extensions import alone, calls, compiles
 from longodds.evaluator.forks import Zygote, hidden_folders
 from longodds.evaluator.frames import Kind
 from longodds.evaluator.process import ChildEnded, ChildMemory, ChildTimeout, Process
 from longodds.evaluator.settings import EvaluatorSettings
+
+_NOT_BUILT = "Error building extension"  # as PyTorch says it: a compiler's, not of loading without a GPU
 
 
 class BuildPool:
@@ -36,18 +42,21 @@ class BuildPool:
     def expect(self, programs: Sequence[str]) -> None:
         """These are to be judged soon; returns at once."""
         for program in programs:
-            if compiles(program) and program not in self._asked:
+            work = _work(program)
+            if compiles(program) and work not in self._asked:
                 self._zygote.start()
-                self._asked[program] = self._pool.submit(self._build, program)
+                self._asked[work] = self._pool.submit(self._build, work)
 
     def at_work(self, program: str) -> bool:
         """Whether a program that was expected is not built yet."""
-        return program in self._asked and not self._asked[program].done()
+        asked = self._asked.get(_work(program))
+        return asked is not None and not asked.done()
 
     def wait(self, program: str) -> None:
         """Until a program that was expected is built, or has failed to."""
-        if program in self._asked:
-            self._asked[program].result()
+        asked = self._asked.get(_work(program))
+        if asked is not None:
+            asked.result()
 
     def _build(self, program: str) -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -64,6 +73,8 @@ class BuildPool:
             signal.pidfd_send_signal(forked.pidfd, signal.SIGSTOP)
             if frame.kind is Kind.READY:
                 self._builds.keep(program, forked.pid, forked.caches)
+            elif alone(program) == program and len(made := calls(program) or ()) == 1 and _NOT_BUILT in frame.text:
+                self._builds.fail(made[0], frame.text.removeprefix("RuntimeError: "))
         except (ChildEnded, ChildMemory, ChildTimeout, ProcessLookupError):
             return  # whoever judges it will see the same, and say so
         finally:
@@ -72,3 +83,7 @@ class BuildPool:
     def close(self) -> None:
         self._zygote.close()  # ends those at work
         self._pool.shutdown(cancel_futures=True)
+
+
+def _work(program: str) -> str:
+    return alone(program) or program

@@ -1,8 +1,9 @@
-"""What a program's first process compiled, for its later ones: extension modules, Triton's and Inductor's kernels.
+"""What was compiled, for processes that come later: extension modules, Triton's and Inductor's kernels. No torch here.
 
-A process can write to its own caches alone. They are copied out of it while it stands still, and into processes of the
-same program and evaluation only, and on a GPU only: on a CPU a program would gain little, and what one process leaves
-no other finds. References are trusted, theirs are kept everywhere. No torch here.
+A process can write to its own caches alone. A program's are copied out of it while it stands still, and into processes
+of the same program and evaluation only, and on a GPU only: on a CPU a program would gain little, and what one process
+leaves no other finds. References are trusted, theirs are kept everywhere. So are extensions that were compiled with no
+program beside them (`extensions`): every program with the same calls gets them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,10 @@ import stat
 import tempfile
 from pathlib import Path
 
+from longodds.evaluator.extensions import calls, digest
+
 _MOST_BYTES, _MOST_FILES, _MOST_DEPTH = 128 << 20, 5_000, 12  # of one program
 _KEPT_BYTES, _KEPT = 2 << 30, 256  # of all, and programs
-
-
-def compiles(program: str) -> bool:
-    """Whether a program may compile C++ or CUDA when it is loaded. By its text, so a hint and no more: one that hides
-    it compiles in its own process, with the whole headers."""
-    return "cpp_extension" in program
 
 
 class Builds:
@@ -30,10 +27,21 @@ class Builds:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
+        self._failures = folder / "failed"
+        self._failures.mkdir(exist_ok=True)
 
     def find(self, program: str) -> Path | None:
         """What was kept of a program's compilations, if anything."""
         return next(self.folder.glob(f"{_digest(program)}.*"), None)
+
+    def fail(self, call: str, message: str) -> None:
+        """A call that compiles an extension failed with no program beside it: it will fail again."""
+        (self._failures / digest(call)).write_text(message, encoding="utf-8", errors="replace")
+
+    def failures(self, program: str) -> dict[str, str]:
+        """Digest -> message of those of the program's calls that are known to fail."""
+        found = {key: self._failures / key for key in map(digest, calls(program) or ())}
+        return {key: path.read_text(encoding="utf-8") for key, path in found.items() if path.is_file()}
 
     def forget(self, program: str) -> None:
         """Its evaluation is over: another one of the same program finds nothing."""

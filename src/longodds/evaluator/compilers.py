@@ -7,30 +7,40 @@ same call is made again with the whole one. Source of the flags: torch.utils.cpp
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from longodds.evaluator.builds import compiles
+from longodds.evaluator.extensions import call_of, compiles, digest
 
 HEADERS = Path(__file__).resolve().parent / "headers"
 _LOADERS = ("load", "load_inline")
 
 
-def prepare(source: str) -> None:
-    """Before a program is loaded: its extensions are compiled with the small headers first."""
+def prepare(source: str, failed: Mapping[str, str] | None = None) -> None:
+    """Before a program is loaded: its extensions are compiled with the small headers first.
+
+    failed: digest -> message of calls that were made ahead and failed; they fail at once.
+    """
     if not compiles(source):
         return
     from torch.utils import cpp_extension
 
     for name in _LOADERS:
-        setattr(cpp_extension, name, _small_headers_first(getattr(cpp_extension, name)))
+        setattr(cpp_extension, name, _small_headers_first(getattr(cpp_extension, name), failed or {}))
 
 
-def _small_headers_first(function: Any) -> Any:
+def _small_headers_first(function: Any, failed: Mapping[str, str]) -> Any:
     @functools.wraps(function)
     def first(*args: Any, **kwargs: Any) -> Any:
+        if failed:
+            with contextlib.suppress(ValueError):
+                message = failed.get(digest(call_of(args, kwargs)))
+                if message is not None:
+                    raise RuntimeError(message)
         before = os.environ.get("CPATH")
         os.environ["CPATH"] = str(HEADERS) if before is None else f"{HEADERS}:{before}"
         try:

@@ -177,9 +177,11 @@ class LocalEvaluator:
             known = self.cache.get(task, program, self.digest, timed=timed)
             if known is not None:
                 return known
-        if self._building is not None and self._building.at_work(program):
-            self.describe(task)  # is prepared meanwhile
-            self._building.wait(program)
+        if self._building is not None:
+            self._building.expect([program])
+            if self._building.at_work(program):
+                self.describe(task)  # is prepared meanwhile
+                self._building.wait(program)
         verdict = self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
         if self.cache is not None:
             self.cache.put(task, program, verdict, timed=timed)

@@ -11,6 +11,7 @@ from typing import Any
 from longodds.errors import InfraError
 from longodds.evaluator.builds import Builds
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, last_words, spawn
+from longodds.evaluator.extensions import alone
 from longodds.evaluator.forks import Forked, ForkServers, Zygote
 from longodds.evaluator.frames import Kind
 from longodds.evaluator.problem import Problem
@@ -38,7 +39,9 @@ class Processes:
         """A child of fork server `number` that loads `program`; ended in the end."""
         config = problem.child_config(entry, self.rng.getrandbits(31)) | {"stride": stride(problem)}
         zygote = self.servers.get(number)
-        built = self.builds.find(program) if entry == "Model" or problem.on_gpu else None
+        built = self._built(program) if entry == "Model" or problem.on_gpu else None
+        if problem.on_gpu and built is None:
+            config["failed"] = self.builds.failures(program)
         ahead = self.spares.take(number) if built is None else None
         if problem.on_gpu:
             child: Child = self._spawn_cuda(zygote, problem, program, config, built, ahead)
@@ -49,6 +52,12 @@ class Processes:
             yield child
         finally:
             child.close()
+
+    def _built(self, program: str) -> Path | None:
+        """What its own processes compiled, else what was compiled for all programs that make its calls."""
+        found = self.builds.find(program)
+        text = alone(program) if found is None else None
+        return found if text is None else self.builds.find(text)
 
     def _spawn_cuda(
         self,

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,16 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def load(path: Path, entry: str) -> Any:
-    """Import the program file as a module of its own. Raises Failure(COMPILE | RUNTIME)."""
+def load(path: Path, entry: str, failed: Mapping[str, str] | None = None) -> Any:
+    """Import the program file as a module of its own. failed: see `compilers.prepare`. Raises Failure(COMPILE |
+    RUNTIME)."""
     try:
         source = path.read_bytes().decode("utf-8")
         code = compile(source, str(path), "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         raise Failure(Fault.COMPILE, f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")) from None
-    compilers.prepare(source)
+    compilers.prepare(source, failed)
     spec = importlib.util.spec_from_file_location("program", path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -95,7 +97,7 @@ class Server:
         return self.inputs[start : start + self.config["stride"]]
 
     def prepare(self) -> None:
-        module = load(Path(self.config["program"]), self.config["entry"])
+        module = load(Path(self.config["program"]), self.config["entry"], self.config.get("failed"))
         args = self.read(self.config["init"], self.state)
         weights = Weights(self.config["weights"], self.state)
         self.model = weights.build(getattr(module, self.config["entry"]), list(args))
