@@ -179,6 +179,27 @@ def test_extensions_are_compiled_ahead_and_once(evaluator: LocalEvaluator) -> No
     assert took / len(programs) < 15
 
 
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        (INLINE.replace("inline_gelu", "shared_gelu"), Status.CORRECT),
+        (INLINE.replace("inline_gelu", "bad_gelu").replace("float v = x[i];", "flaot v = x[i];"), Status.RUNTIME_ERROR),
+    ],
+    ids=["compiles", "fails"],
+)
+def test_programs_that_make_the_same_call_share_what_it_compiled(
+    evaluator: LocalEvaluator, program: str, status: Status
+) -> None:
+    assert evaluator.evaluate(GELU, program, timed=False).status is status
+    start = time.monotonic()
+    verdict = evaluator.evaluate(
+        GELU, program.replace("return module.run(x)", "return module.run(x) * 1.0"), timed=False
+    )
+    assert verdict.status is status
+    assert status is Status.CORRECT or "flaot" in verdict.message
+    assert time.monotonic() - start < 4
+
+
 def test_the_gpu_is_as_free_as_before() -> None:
     before = torch.cuda.mem_get_info()[0]
     with open_evaluator(EvaluatorSettings(device="cuda")) as opened:
