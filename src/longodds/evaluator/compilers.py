@@ -34,6 +34,8 @@ def prepare(source: str, failed: Mapping[str, str] | None = None) -> None:
 
 
 def _small_headers_first(function: Any, failed: Mapping[str, str]) -> Any:
+    from torch.utils import cpp_extension
+
     @functools.wraps(function)
     def first(*args: Any, **kwargs: Any) -> Any:
         if failed:
@@ -46,7 +48,9 @@ def _small_headers_first(function: Any, failed: Mapping[str, str]) -> Any:
         try:
             return function(*args, **kwargs)
         except RuntimeError:  # what a failed build raises
-            pass
+            # PyTorch takes what it was asked for once as built, and would only load it.
+            versions: Any = vars(cpp_extension).get("JIT_EXTENSION_VERSIONER")
+            getattr(versions, "entries", {}).clear()
         finally:
             if before is None:
                 os.environ.pop("CPATH", None)
