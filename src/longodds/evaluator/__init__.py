@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from longodds.errors import UserError
-from longodds.evaluator.baselines import EAGER, REFERENCES
+from longodds.evaluator.baselines import EAGER, REFERENCES, tf32_of
 from longodds.evaluator.cache import VerdictCache
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
@@ -77,7 +77,7 @@ def _refuse_what_is_not_here(settings: EvaluatorSettings) -> None:
         raise UserError(f"--reference {settings.reference}: there is none; use one of {', '.join(REFERENCES)}")
     if settings.device not in ("cpu", "cuda"):
         raise UserError(f"--device {settings.device}: there is no such device; use cpu or cuda")
-    if settings.device != "cuda" and settings.reference.endswith(("-tf32", "-ieee")):
+    if settings.device != "cuda" and tf32_of(settings.reference) is not None:
         raise UserError(f"--reference {settings.reference}: TF32 is a GPU's; use --device cuda, or another reference")
 
 
