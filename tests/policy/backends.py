@@ -119,13 +119,11 @@ def _run(scratch: Path) -> Generator[Backend]:
 
 @contextlib.contextmanager
 def _tinker(scratch: Path) -> Generator[Backend]:
-    from loopback import sdk_leak_collected
     from loopback_tinker import LoopbackTinker
     from reference_model import ReferenceModel
 
     directory = save_llama(scratch)
     with (
-        sdk_leak_collected(),
         pytest.MonkeyPatch.context() as patch,
         LoopbackTinker(ReferenceModel(directory), mode="tempered") as service,
     ):

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import socket
 import threading
 import time
-import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 # The SDK (0.38) drops the connection of its first question, `client/config`, without closing it: the collector finds
 # a socket of the SDK's own, in whatever test it happens to run.
 SDK_LEAK = pytest.mark.filterwarnings(
     r"ignore:Exception ignored in. <(socket|function _SelectorTransport):pytest.PytestUnraisableExceptionWarning"
 )
-
-
-@contextlib.contextmanager
-def sdk_leak_collected() -> Iterator[None]:
-    """Has what the SDK leaks within collected at the end, unheard: a fixture of a module ends in another's test."""
-    yield
-    with warnings.catch_warnings():  # `SDK_LEAK` holds for the tests that carry it, which the next one need not
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 class Answer(Exception):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from loopback import SDK_LEAK, sdk_leak_collected
+from loopback import SDK_LEAK
 from loopback_tinker import LoopbackTinker
 from reference_model import ReferenceModel
 from tiny_models import make_adapter, save_llama
@@ -50,7 +50,7 @@ def test_five_steps_have_the_same_losses(tmp_path: Path, monkeypatch: pytest.Mon
     adam = AdamParams(learning_rate=3e-3, grad_clip_norm=1.0)
     monkeypatch.setenv("TINKER_API_KEY", "tml-test")
     here = open_learner(f"hf:{base}+adapter={start}", OpenOptions(dtype="fp32", threads=1))
-    with sdk_leak_collected(), LoopbackTinker(ReferenceModel(base), mode="raw", start=start) as service:
+    with LoopbackTinker(ReferenceModel(base), mode="raw", start=start) as service:
         options = OpenOptions(base_url=service.url, tokenizer=str(base))
         there = open_learner(f"tinker:{service.name}", options, LoraOptions(rank=4))
         data = round_of(here, loss)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback import SDK_LEAK, sdk_leak_collected
+from loopback import SDK_LEAK
 from loopback_tinker import LoopbackTinker
 from reference_model import ReferenceModel
 from tiny_models import save_llama
@@ -54,7 +54,7 @@ def _key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def service(reference: ReferenceModel) -> Iterator[LoopbackTinker]:
-    with sdk_leak_collected(), LoopbackTinker(reference, mode="tempered") as running:
+    with LoopbackTinker(reference, mode="tempered") as running:
         yield running
 
 
