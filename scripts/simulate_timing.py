@@ -18,9 +18,10 @@ import sys
 import numpy as np
 
 from longodds.evaluator import stats
+from longodds.evaluator.calibration import Calibration
 
-NOISE = (0.005, 0.03, 0.07)
-PROCESS = (0.0, 0.001, 0.002, 0.005)
+# (noise of a pair, spread of processes): a quiet machine, one in use, one whose host is crowded
+SETTINGS = (*itertools.product((0.005, 0.03), (0.0, 0.001, 0.002, 0.005)), (0.08, 0.026), (0.08, 0.035))
 GAINS = (0.0, 0.03, 0.05, 0.10)
 _RESAMPLES = 400
 
@@ -34,35 +35,44 @@ def peeking(d: np.ndarray, rng: np.random.Generator) -> bool:
     return False
 
 
-def ours(parts: np.ndarray, spread: float) -> tuple[bool, int]:
-    """parts: (SCREENING_PAIRS + PROCESS_PAIRS, 64) log ratios, the screening's first; (called faster, pairs timed)."""
-    most = stats.LOOKS[-1]
-    screen, fresh = parts[: stats.SCREENING_PAIRS["cpu"]], parts[stats.SCREENING_PAIRS["cpu"] :]
-    pairs = 0
+def processes(spread: float) -> tuple[int, int]:
+    """Process pairs that a program is screened in, and fresh ones that confirm it, on a CPU of this spread."""
+    calibration = Calibration(spread)
+    return calibration.process_pairs(stats.SCREENING_PAIRS["cpu"]), calibration.process_pairs(stats.PROCESS_PAIRS)
+
+
+def ours(parts: np.ndarray, spread: float) -> tuple[bool, int, float]:
+    """parts: (sum of `processes`, 64) log ratios, the screening's first; (called faster, pairs timed, log speedup)."""
+    most, count = stats.LOOKS[-1], processes(spread)
+    screen, fresh = parts[: count[0]], parts[count[0] :]
+    seen: list[float] = []
     for pairs in range(stats.STEP, most + 1, stats.STEP):
-        looks = stats.screened(screen[:, : pairs // len(screen)].ravel().tolist(), most, spread)
+        seen = screen[:, : pairs // len(screen)].ravel().tolist()
+        looks = stats.screened(seen, most, spread, processes=count[0], fresh=count[1])
         if looks is not None:
             break
+    screened = len(seen)
     if looks is not True:
-        return False, pairs
+        return False, screened, float(np.median(seen))
     for look in stats.LOOKS[1:]:
         now = fresh[:, : look // len(fresh)].tolist()
+        seen = np.concatenate(now).tolist()
         if stats.confirmed(now, most, spread):
-            return True, pairs + look
-        if stats.claim(now, most, spread).high < 0 or stats.futile(np.concatenate(now).tolist(), most, spread):
+            return True, screened + look, float(np.median(seen))
+        if stats.claim(now, most, spread).high < 0 or stats.futile(seen, most, spread, fresh=count[1]):
             break
-    return False, pairs + look
+    return False, screened + look, float(np.median(seen))
 
 
 def simulate(studies: int, seed: int) -> list[dict[str, float | None]]:
     """A row for each process spread and true gain: shares of studies in which each way calls the program faster."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, float | None]] = []
-    for noise, process in itertools.product(NOISE, PROCESS):
+    for noise, process in SETTINGS:
         for gain in GAINS:
-            shape = (studies, stats.SCREENING_PAIRS["cpu"] + stats.PROCESS_PAIRS, stats.LOOKS[-1])
-            d = np.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
             spread = max(process, 0.001)
+            shape = (studies, sum(processes(spread)), stats.LOOKS[-1])
+            d = np.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
             found = [ours(parts, spread) for parts in d]
             rows.append(
                 {
@@ -70,8 +80,9 @@ def simulate(studies: int, seed: int) -> list[dict[str, float | None]]:
                     "process_sd": process,
                     "gain": gain,
                     "peeking": float(np.mean([peeking(parts[0], rng) for parts in d])) if gain == 0 else None,
-                    "ours": float(np.mean([faster for faster, _ in found])),
-                    "pairs": float(np.mean([pairs for _, pairs in found])),
+                    "ours": float(np.mean([faster for faster, _, _ in found])),
+                    "pairs": float(np.mean([pairs for _, pairs, _ in found])),
+                    "error_p95": float(np.quantile([abs(point - np.log1p(gain)) for _, _, point in found], 0.95)),
                 }
             )
     return rows

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import simulate_timing
 
 from longodds.evaluator import EvaluatorSettings, open_evaluator, stats
 from longodds.evaluator.bounding import Bound
@@ -115,27 +116,15 @@ def test_an_audit_needs_most_of_several_answers() -> None:
 # --- decisions -----------------------------------------------------------------------------------
 
 
-def decide(parts: np.ndarray, spread: float, family: int = 1) -> bool:
-    """parts: log ratios of SCREENING_PAIRS + PROCESS_PAIRS process pairs."""
-    most, looks = stats.LOOKS[-1], None
-    screening, fresh = parts[: stats.SCREENING_PAIRS["cpu"]], parts[stats.SCREENING_PAIRS["cpu"] :]
-    for pairs in range(stats.STEP, most + 1, stats.STEP):
-        looks = stats.screened(screening[:, : pairs // len(screening)].ravel().tolist(), most, spread)
-        if looks is not None:
-            break
-    return looks is True and any(
-        stats.confirmed(fresh[:, : look // len(fresh)].tolist(), most, spread, family) for look in stats.LOOKS[1:]
-    )
-
-
-@pytest.mark.parametrize(("noise", "process"), [(0.005, 0.0), (0.005, 0.005), (0.03, 0.005)])
+@pytest.mark.parametrize(("noise", "process"), [(0.005, 0.0), (0.005, 0.005), (0.03, 0.005), (0.08, 0.026)])
 def test_unchanged_programs_are_not_called_faster_and_gains_are_seen(noise: float, process: float) -> None:
     rng = np.random.default_rng(0)
 
     def studies(gain: float, count: int) -> int:
-        shape = (count, stats.SCREENING_PAIRS["cpu"] + stats.PROCESS_PAIRS, stats.LOOKS[-1])
+        spread = max(process, 0.001)
+        shape = (count, sum(simulate_timing.processes(spread)), stats.LOOKS[-1])
         d = math.log1p(gain) + process * rng.standard_normal((*shape[:2], 1)) + noise * rng.standard_normal(shape)
-        return sum(decide(parts, max(process, 0.001)) for parts in d)
+        return sum(simulate_timing.ours(parts, spread)[0] for parts in d)
 
     assert studies(0.0, 1000) <= 5
     assert studies(0.10, 200) >= 190
@@ -158,6 +147,18 @@ def test_a_family_divides_the_level() -> None:
     lows = [stats.claim(parts, 64, 0.005, m).low for m in (1, 4, 32)]
     assert lows == sorted(lows, reverse=True)
     assert lows[0] > lows[2]
+
+
+def test_where_processes_differ_by_much_more_of_them_are_asked_and_one_may_disagree() -> None:
+    counts = [
+        Calibration(spread, labels).process_pairs(4) for spread, labels in ((0.01, ()), (0.03, ()), (0.03, ("x",)))
+    ]
+    assert counts == [4, 8, 4]
+    for_it, against = [0.3, 0.31] * 4, [-0.01] * 8
+    assert stats.confirmed([for_it] * 4, 32, 0.001)
+    assert not stats.confirmed([for_it] * 3 + [against], 32, 0.001)
+    assert stats.confirmed([for_it] * 7 + [against], 64, 0.001)
+    assert not stats.confirmed([for_it] * 6 + [against] * 2, 64, 0.001)
 
 
 def test_the_spread_between_processes_is_never_zero(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longodds.errors import UserError
-from longodds.evaluator.stats import DEFAULT_SPREAD
+from longodds.evaluator.stats import CROWD, DEFAULT_SPREAD, NOISY
 
 _LEAST_SPREAD = 0.001  # an estimate of zero is luck: some spread between processes is always there
 
@@ -18,6 +18,10 @@ class Calibration:
 
     spread: float
     labels: tuple[str, ...] = ()
+
+    def process_pairs(self, usual: int) -> int:
+        """How many to time a program in: more than usual where they were seen to differ by much."""
+        return CROWD * usual if self.spread > NOISY and not self.labels else usual
 
     @staticmethod
     def load(path: Path | None, device: str) -> Calibration:

@@ -33,13 +33,15 @@ class Measuring:
         self.settings, self.processes, self.rng = settings, processes, rng
         self.calibration = Calibration.load(settings.calibration, settings.device)
         self.resolution = stats.RESOLUTION[settings.device]
+        self.screening = self.calibration.process_pairs(stats.SCREENING_PAIRS[settings.device])
+        self.fresh = self.calibration.process_pairs(stats.PROCESS_PAIRS)
 
     def screen(self, problem: Problem, program: str, reference: Side, candidate: Side) -> tuple[list[Pairs], bool]:
         """Time the process pair given and as many more as screening takes; (their pairs, whether it looks faster).
 
         Stops when the answer is clear. Raises Judged, InfraError and what a child raises.
         """
-        most, processes = self.settings.max_pairs, stats.SCREENING_PAIRS[self.settings.device]
+        most, spread, processes = self.settings.max_pairs, self.calibration.spread, self.screening
         first = self._meter(problem, reference, candidate)
         first.warm()
         first.run(stats.LOOKS[0] // processes)
@@ -55,7 +57,7 @@ class Measuring:
                 if not all(parts):
                     return [first.pairs], False
                 pooled = [x for part in parts for x in part.d]
-                looks = stats.screened(pooled, most, self.calibration.spread, self.resolution, processes)
+                looks = stats.screened(pooled, most, spread, self.resolution, processes, self.fresh)
                 settled = (looks is not None and pairs >= self.settings.min_pairs) or meters[-1].hopeless()
                 if settled or time.monotonic() > first.deadline:
                     return parts, looks is True
@@ -89,12 +91,12 @@ class Measuring:
         family: number of programs of which this one is the best; divides the level. Raises Judged, InfraError.
         """
         bound = Bound()
-        numbers = [1 + number % forks.FRESH for number in range(stats.PROCESS_PAIRS)]
+        numbers = [1 + number % forks.FRESH for number in range(self.fresh)]
         with self._process_pairs(problem, program, numbers) as meters:
             fresh = [m.pairs for m in meters]
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
-                    meter.run(look // stats.PROCESS_PAIRS - len(meter.pairs))
+                    meter.run(look // self.fresh - len(meter.pairs))
                 if not all(fresh):
                     break
                 if self._faster(fresh, family):
@@ -111,7 +113,8 @@ class Measuring:
         """Whether more pairs would not help: it is slower or the same, or the time is over."""
         pooled = [x for p in fresh for x in p.d]
         done = self._interval(fresh, family=family).high < 0
-        done = done or stats.futile(pooled, self.settings.max_pairs, self.calibration.spread, self.resolution)
+        most, spread = self.settings.max_pairs, self.calibration.spread
+        done = done or stats.futile(pooled, most, spread, self.resolution, self.fresh)
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter]) -> None:
