@@ -176,7 +176,9 @@ class Verdict:
     speedup: point estimate exp(median log(t_ref/t_cand)); ci_low, ci_high: 99 % interval of the whole
     sequential procedure; clock_bound: the lowest speedup that the oracle's own clock supports.
     All None when the program was not timed (not correct, or timing not asked for).
-    reference_us, runtime_us: median microseconds per call. pairs: timed pairs behind the interval.
+    reference_us, runtime_us: median microseconds per call, on a GPU of the GPU's own time; there
+    reference_end_to_end_us, runtime_end_to_end_us: the same with what the host takes to launch it, from outside.
+    pairs: timed pairs behind the interval.
     isolation: layer name -> "on" or the reason it is off. evaluator: digest of settings and device:
     only verdicts with equal digests may be compared.
     """
@@ -190,6 +192,8 @@ class Verdict:
     pairs: int = 0
     reference_us: float | None = None
     runtime_us: float | None = None
+    reference_end_to_end_us: float | None = None
+    runtime_end_to_end_us: float | None = None
     gbps: float | None = None
     tflops: float | None = None
     of_ceiling: float | None = None

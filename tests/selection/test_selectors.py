@@ -182,6 +182,8 @@ TIMING_FIELDS = (
     "clock_bound",
     "reference_us",
     "runtime_us",
+    "reference_end_to_end_us",
+    "runtime_end_to_end_us",
     "gbps",
     "tflops",
     "of_ceiling",

@@ -91,6 +91,9 @@ def verdict_table(v: Verdict) -> Any:
         rows.append(("faster", _faster(v)))
     if v.reference_us is not None and v.runtime_us is not None:
         rows.append(("time", f"{v.runtime_us:.1f} us a call; reference {v.reference_us:.1f} us"))
+    if v.reference_end_to_end_us is not None and v.runtime_end_to_end_us is not None:
+        whole = f"{v.runtime_end_to_end_us:.1f} us a call; reference {v.reference_end_to_end_us:.1f} us"
+        rows.append(("with launching", whole))
     if v.labels:
         rows.append(("labels", ", ".join(v.labels)))
     if v.message:

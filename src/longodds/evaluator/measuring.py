@@ -189,9 +189,15 @@ class Measuring:
             pairs=own.pairs,
             reference_us=sum(p.call_us(True) for p in parts) / len(parts),
             runtime_us=sum(p.call_us(False) for p in parts) / len(parts),
+            reference_end_to_end_us=_mean([p.whole_us[0] for p in parts if p.whole_us]),
+            runtime_end_to_end_us=_mean([p.whole_us[1] for p in parts if p.whole_us]),
             labels=tuple(labels),
             family_low=tuple((m, math.exp(x)) for m, x in lows if math.isfinite(x)),
         )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _finite(log_ratio: float) -> float | None:

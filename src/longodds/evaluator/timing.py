@@ -29,6 +29,7 @@ _ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
 _QUEUED, _MOST_QUEUED_NS = 1.2, 10_000_000  # a GPU waits so many times what an answer takes unqueued
+_UNQUEUED = 3  # answers of each side before that
 _LONGER = 1.5  # and so many times longer from when it began before all calls were queued
 _SHOWN = 4  # contents to warm up with
 _ANSWERS = 2  # of each side in a pair
@@ -49,13 +50,14 @@ class Pairs:
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
     twice the usual cost of asking. outer: log ratios of the reference's CPU time in its calls to all CPU time of the
     candidate, which gets no credit for what asking costs. spent: (reference, candidate) of each pair. calls: in an
-    answer.
+    answer. whole_us: on a GPU, per call of (reference, candidate) by the oracle's clock, launching included.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)
     d: list[float] = field(default_factory=list)
     outer: list[float] = field(default_factory=list)
     calls: int = 1
+    whole_us: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.spent)
@@ -115,10 +117,7 @@ class Meter:
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
         self.fill(self.pairs.calls)
         if self.problem.on_gpu:
-            longest = max(
-                side.call(self.timeout_s, self.pairs.calls)[1].wall for side in (self.reference, self.candidate)
-            )
-            self.wait_ns = int(min(_QUEUED * longest, _MOST_QUEUED_NS))
+            self.unqueued()
 
     def fill(self, count: int) -> None:
         """An answer of each side on `count` slots that does not count, so that both have memory for as many outputs."""
@@ -128,6 +127,23 @@ class Meter:
                 side.write(contents, slot)
             side.call(self.timeout_s, count)
             side.settle()
+
+    def unqueued(self) -> None:
+        """Some answers as a caller gets them, who waits for the host to launch each call: what they take, and from that
+        how long the GPU is to wait for an answer's calls to be queued. A quick program is bound by its launches."""
+        count, sides = self.pairs.calls, (self.reference, self.candidate)
+        walls: dict[bool, list[float]] = {True: [], False: []}
+        asking: list[float] = []
+        for _ in range(_UNQUEUED):
+            contents = [self.next()[0] for _ in range(count)]
+            for side in sides:
+                for slot, block in enumerate(contents):
+                    side.write(block, slot)
+                walls[side.trusted].append(side.call(self.timeout_s, count)[1].wall)
+            asking.append(self.reference.call(self.timeout_s, 0)[1].wall)
+        self.wait_ns = int(min(_QUEUED * max(walls[True] + walls[False]), _MOST_QUEUED_NS))
+        reference, candidate = (max(_median(walls[t]) - _median(asking), 0.0) / count / 1e3 for t in (True, False))
+        self.pairs.whole_us = reference, candidate
 
     def _ring(self) -> int:
         """Slots that answers may use: one for a program whose outputs share memory from call to call."""
