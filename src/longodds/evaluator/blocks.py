@@ -9,6 +9,15 @@ import torch
 
 from longodds.evaluator import pages
 
+WORD = 8
+
+
+def put(target: torch.Tensor, contents: torch.Tensor) -> None:
+    """Copy bytes into a slot, (n,) uint8 both, each at the start of a word: by words, in half the time of bytes."""
+    whole = contents.numel() // WORD * WORD
+    target[:whole].view(torch.int64).copy_(contents[:whole].view(torch.int64))
+    target[whole:].copy_(contents[whole:])
+
 
 class SharedBlock:
     """Anonymous memory that can be passed to a child as a descriptor; `block` is its uint8 tensor here."""

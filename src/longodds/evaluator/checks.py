@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from longodds.evaluator import compare
+from longodds.evaluator.blocks import WORD
 from longodds.evaluator.frames import Frame
 from longodds.evaluator.problem import Draw, Problem
 
 if TYPE_CHECKING:
     from longodds.evaluator.sides import Side
-
-
-_WORD = 8
 
 
 class Wrong(Exception):
@@ -89,8 +87,8 @@ def check_memory(
 def same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors of one type and shape hold the same bytes: NaN equals itself, and -0 is not 0."""
     a, b = (t.contiguous().view(-1).view(torch.uint8) for t in (a, b))
-    if a.storage_offset() % _WORD or b.storage_offset() % _WORD:
+    if a.storage_offset() % WORD or b.storage_offset() % WORD:
         return torch.equal(a, b)
-    whole = a.numel() // _WORD * _WORD  # eight bytes at a time take a tenth of the time
+    whole = a.numel() // WORD * WORD  # eight bytes at a time take a tenth of the time
     words = a[:whole].view(torch.int64), b[:whole].view(torch.int64)
     return torch.equal(*words) and torch.equal(a[whole:], b[whole:])

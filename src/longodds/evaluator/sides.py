@@ -14,6 +14,7 @@ import torch
 
 from longodds.errors import InfraError
 from longodds.evaluator import tree
+from longodds.evaluator.blocks import put
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
 from longodds.evaluator.frames import Fault, Frame, Kind
 from longodds.evaluator.problem import Problem
@@ -108,7 +109,7 @@ class Side:
 
     def write(self, contents: torch.Tensor, slot: int = 0) -> None:
         if contents.numel():
-            self.slot(slot).copy_(contents)
+            put(self.slot(slot), contents)
 
     def call(self, timeout_s: float, count: int = 1, wait_ns: int = 0) -> tuple[Frame, Spent]:
         """`count` calls on the first slots; (answer, time). Raises Refused, Cheat and what Child.wait raises.
