@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scripts import simulate_timing
 
-from longodds.evaluator import EvaluatorSettings, open_evaluator, stats
+from longodds.evaluator import EvaluatorSettings, open_evaluator, stats, unchanged
 from longodds.evaluator.bounding import Bound
 from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, calibrate
 from longodds.evaluator.calibration import Calibration
@@ -230,6 +230,18 @@ def test_a_winner_is_measured_again_at_its_level(evaluator: LocalEvaluator) -> N
     assert verdict.remeasured_among == 32
     assert verdict.ci_low is not None
     assert verdict.low_for(32) == verdict.ci_low
+
+
+@pytest.mark.slow
+def test_where_processes_differ_by_much_a_clear_loser_still_goes_early(tmp_path: Path) -> None:
+    calibration = tmp_path / "calibration.json"
+    calibration.write_text(json.dumps({"between_process_sd": 0.03}))
+    with open_evaluator(EvaluatorSettings(calibration=calibration)) as opened:
+        loser = opened.evaluate(TASK, unchanged(TASK).replace("torch.exp(x)", "[torch.exp(x) for _ in range(6)][0]"))
+        assert loser.status is Status.CORRECT, loser.message
+        assert loser.pairs <= 4
+        assert loser.speedup is not None and loser.speedup < 0.5
+        assert opened.evaluate(TASK, reworded(TASK, 0)).pairs >= 16
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from longodds.evaluator import forks, stats
+from longodds.evaluator import forks, stats, timing
 from longodds.evaluator.bounding import Bound, prepare
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.pairing import open_pairs
@@ -44,7 +44,7 @@ class Measuring:
         most, spread, processes = self.settings.max_pairs, self.calibration.spread, self.screening
         first = self._meter(problem, reference, candidate)
         first.warm()
-        first.run(stats.LOOKS[0] // processes)
+        first.run(max(stats.LOOKS[0] // processes, timing.HOPELESS_PAIRS))
         if first.hopeless() or time.monotonic() > first.deadline:
             return [first.pairs], False
         with self._process_pairs(problem, program, [0] * (processes - 1)) as more:
@@ -56,7 +56,7 @@ class Measuring:
                     meter.run(pairs // processes - len(meter.pairs))
                 if not all(parts):
                     return [first.pairs], False
-                pooled = [x for part in parts for x in part.d]
+                pooled = [x for part in parts for x in part.d[: pairs // processes]]
                 looks = stats.screened(pooled, most, spread, self.resolution, processes, self.fresh)
                 settled = (looks is not None and pairs >= self.settings.min_pairs) or meters[-1].hopeless()
                 if settled or time.monotonic() > first.deadline:

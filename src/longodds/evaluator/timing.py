@@ -31,6 +31,7 @@ _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are look
 _QUEUED, _MOST_QUEUED_NS = 1.2, 10_000_000  # a GPU waits so many times what an answer takes unqueued
 _UNQUEUED = 3  # answers of each side before that
 _LONGER = 1.5  # and so many times longer from when it began before all calls were queued
+HOPELESS_PAIRS = 3
 _SHOWN = 4  # contents to warm up with
 _ANSWERS = 2  # of each side in a pair
 _CHECKED = {"base": 0.05, "rare": 0.5}  # share of the timed calls whose outputs are compared in full
@@ -231,7 +232,7 @@ class Meter:
 
     def hopeless(self) -> bool:
         """At least twice as slow in each of three pairs: more of them would only cost time."""
-        return len(self.pairs) >= 3 and all(c.own > 2 * r.own for r, c in self.pairs.spent)
+        return len(self.pairs) >= HOPELESS_PAIRS and all(c.own > 2 * r.own for r, c in self.pairs.spent)
 
     # --- checks ---------------------------------------------------------------------------------
 
