@@ -32,7 +32,10 @@ class Settings(BaseModel):
     decide how long it takes, not what it holds, and stay out of `identity` and its digest.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    # What checks the values is built when it is first needed: help and completion need only the fields.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
+    )
     operational: ClassVar[frozenset[str]] = frozenset()
 
     def identity(self) -> dict[str, Any]:

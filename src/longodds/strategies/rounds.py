@@ -243,7 +243,7 @@ class Rounds:
         chosen = {s.sample_id for s in samples}
         looked = [s for a, _ in at.check for s in self._of(a, at.step) if s.sample_id not in chosen]
         began = time.perf_counter()
-        kl, scored = self._kl(at, groups)
+        kl, scored = self._kl(at, groups or [(a, self._of(a, at.step)) for a, _ in at.check])
         row = {
             "strategy": self.strategy,
             "step": at.step,
@@ -264,7 +264,8 @@ class Rounds:
         return row
 
     def _kl(self, at: Round, groups: Sequence[tuple[Asked, list[Sample]]]) -> tuple[float | None, int]:
-        """(mean over sampled tokens of log p - log p0 in nats, tokens that had to be scored); None at step 0."""
+        """(mean over sampled tokens of log p - log p0 in nats, tokens that had to be scored); None at step 0, and where
+        no token was sampled."""
         if at.step == 0:
             return None, 0
         total, tokens, scored = 0.0, 0, 0
@@ -275,7 +276,7 @@ class Rounds:
                 total += sum(c.logprobs) - sum(row)
                 tokens += len(row)
             scored += sum(len(c.token_ids) for c in written) + len(self.start.encode(asked.prompt))
-        return (total / tokens if tokens else 0.0), scored
+        return (total / tokens if tokens else None), scored
 
 
 def counts(samples: Sequence[Sample], reward: Any) -> dict[str, Any]:
