@@ -165,6 +165,7 @@ REMEASURED = "remeasured"
 """Label of a verdict on a winner that was timed again: its interval allows for the number of candidates."""
 CACHED_LABEL = "cached"  # reached earlier, under the same conditions, and kept: charged, but not run
 TIMER_LABEL = "timer"  # a REJECTED of clocks that disagree
+FEW_PROCESSES_LABEL = "few_processes"  # confirmed in fewer process pairs than usual: a GPU's memory holds no more
 FEW_PAIRS_LABEL = "few_pairs"  # dropped as a clear loser before its limits could be told
 SEED_LABEL = "evaluator:seed"  # reached KernelBench's way, for comparison only
 

@@ -72,7 +72,8 @@ def test_a_reference_is_slowed_by_as_much_as_was_said(clock: Clock, share: float
     task = slowed(TASK, share, "cuda")
     exec(compile(task.reference, "<task>", "exec"), space)
     model, x = space["Model"](), torch.ones(2)
-    assert torch.equal(model(x), x)
+    for _ in range(2):  # the first call may have others beside it: nothing is found out in that
+        assert torch.equal(model(x), x)
     start = clock.now
     model(x)
     assert clock.now - start == pytest.approx((1 + share) * CALL, rel=1e-4)

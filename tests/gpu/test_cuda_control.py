@@ -42,6 +42,7 @@ def test_programs_of_known_verdict_get_it() -> None:
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.10])
 def test_a_planted_gain_is_as_large_as_was_said(evaluator: LocalEvaluator, share: float) -> None:
     verdict = evaluator.evaluate_slowed(GELU, unchanged(GELU), share)
+    print(share, verdict.status, verdict.speedup, verdict.ci_low, verdict.seconds, verdict.message)
     assert verdict.correct
     assert verdict.speedup == pytest.approx(1 + share, abs=0.005)
     assert verdict.ci_low is not None

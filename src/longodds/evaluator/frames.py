@@ -25,8 +25,8 @@ class Kind(IntEnum):
     # GPU, nanoseconds that the device is to wait before them
     CALL = 2
     # child -> oracle: the nonce back, value = nanoseconds of all calls by the child's timer, code = how many of them it
-    # was not on a core (at most MOST_OFF), on a GPU whether it began before all calls were queued, words = an address
-    # per output of each call, call by call
+    # was not on a core (at most MOST_OFF), on a GPU how long the host took to queue the calls (ns), if it was to wait
+    # for that instead whether it began before all were queued; words = an address per output of each call, call by call
     DONE = 3
     ERROR = 4  # child -> oracle: code = Fault, text = message
     # child -> oracle, before a DONE, on a GPU only: words = for each allocation that an output lies in for the first

@@ -20,7 +20,7 @@ from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Meter, Pairs
-from longodds.types import FEW_PAIRS_LABEL, REMEASURED, Verdict
+from longodds.types import FEW_PAIRS_LABEL, FEW_PROCESSES_LABEL, REMEASURED, Verdict
 
 _BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
 _SINGLES = 4  # pairs of single calls of each process pair behind it
@@ -84,37 +84,47 @@ class Measuring:
             yield meters
 
     def confirm(
-        self, problem: Problem, program: str, blank: Verdict, screened: list[Pairs] | None = None, family: int = 1
+        self,
+        problem: Problem,
+        program: str,
+        blank: Verdict,
+        screened: list[Pairs] | None = None,
+        *,
+        fresh: int,
+        family: int = 1,
     ) -> Verdict:
         """`faster` needs fresh process pairs: other fork servers, reference and candidate both new; only these count.
 
-        family: number of programs of which this one is the best; divides the level. Raises Judged, InfraError.
+        fresh: how many. family: number of programs of which this one is the best; divides the level. Raises Judged,
+        InfraError.
         """
+        if fresh < self.fresh:
+            blank = replace(blank, labels=(*blank.labels, FEW_PROCESSES_LABEL))
         bound = Bound()
-        numbers = [1 + number % forks.FRESH for number in range(self.fresh)]
+        numbers = [1 + number % forks.FRESH for number in range(fresh)]
         with self._process_pairs(problem, program, numbers) as meters:
-            fresh = [m.pairs for m in meters]
+            parts = [m.pairs for m in meters]
             for look in [n for n in stats.LOOKS[1:] if n <= max(self.settings.max_pairs, 16)]:
                 for meter in meters:
-                    meter.run(look // self.fresh - len(meter.pairs))
-                if not all(fresh):
+                    meter.run(look // fresh - len(meter.pairs))
+                if not all(parts):
                     break
-                if self._faster(fresh, family):
+                if self._faster(parts, family):
                     self._bound(bound, meters)
-                    if max(bound.low(), self._interval(fresh, "outer", family).low) > 0:
+                    if max(bound.low(), self._interval(parts, "outer", family).low) > 0:
                         break
-                if self._over(fresh, family, meters):
+                if self._over(parts, family, meters):
                     break
-        if not all(fresh):  # too slow for the time there is
+        if not all(parts):  # too slow for the time there is
             return self.report(blank, screened or [])
-        return self.report(blank, fresh, bound=bound, family=family)
+        return self.report(blank, parts, bound=bound, family=family)
 
-    def _over(self, fresh: list[Pairs], family: int, meters: list[Meter]) -> bool:
+    def _over(self, parts: list[Pairs], family: int, meters: list[Meter]) -> bool:
         """Whether more pairs would not help: it is slower or the same, or the time is over."""
-        pooled = [x for p in fresh for x in p.d]
-        done = self._interval(fresh, family=family).high < 0
+        pooled = [x for p in parts for x in p.d]
+        done = self._interval(parts, family=family).high < 0
         most, spread = self.settings.max_pairs, self.calibration.spread
-        done = done or stats.futile(pooled, most, spread, self.resolution, self.fresh)
+        done = done or stats.futile(pooled, most, spread, self.resolution, len(parts))
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter]) -> None:
@@ -145,13 +155,13 @@ class Measuring:
             meter.run(count)
             return meter.pairs
 
-    def remeasure(self, problem: Problem, program: str, blank: Verdict, among: int) -> Verdict:
+    def remeasure(self, problem: Problem, program: str, blank: Verdict, among: int, fresh: int) -> Verdict:
         """The verdict on a winner: timed in processes that no program has been timed in, at LEVEL divided by `among`.
 
         Its interval is the one at that level. Raises Judged, InfraError.
         """
         self.processes.servers.renew()
-        verdict = self.confirm(problem, program, blank, family=max(among, 1))
+        verdict = self.confirm(problem, program, blank, fresh=fresh, family=max(among, 1))
         lows = () if verdict.ci_low is None else ((max(among, 1), verdict.ci_low),)
         return replace(verdict, labels=(*verdict.labels, REMEASURED), family_low=lows)
 

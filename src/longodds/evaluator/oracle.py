@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from longodds.errors import UserError
-from longodds.evaluator import sandbox, stats
+from longodds.evaluator import sandbox
 from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
 from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
@@ -28,15 +28,13 @@ from longodds.evaluator.naive import NaiveWays
 from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
-from longodds.evaluator.ring import slots, stride
+from longodds.evaluator.room import Need, memory_to_time, others_bytes, too_many_kept
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Pairs
 from longodds.types import Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
-_CONTEXT_BYTES = 1 << 30  # of a process on a GPU, and what its libraries want
-_CONFIRMING = 2 * (stats.PROCESS_PAIRS + 1)  # processes at once, and as much again for what forward needs on its way
 
 
 class Oracle:
@@ -77,13 +75,21 @@ class Oracle:
             self.processes.end_standing()
             for other in self.problems.values():
                 other.release()
-            sandbox.return_memory()
+            others = [d for d in self.problems if d != task.digest]
+            while others and too_many_kept(self.device, [self.problems[d] for d in others]):
+                self.problems.pop(others.pop(0))
+            self._return_memory()
             self._at_work = task.digest
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
             self.problems[task.digest] = self._load(task)
         return self.problems[task.digest]
+
+    def _return_memory(self) -> None:
+        sandbox.return_memory()
+        if self.device.on_gpu:
+            torch.cuda.empty_cache()
 
     def _to_time(self, task: Task, slowed_by: float = 0.0) -> Problem:
         """The task's state, with the reference that is timed. Raises as `problem`."""
@@ -95,15 +101,23 @@ class Oracle:
 
     def _load(self, task: Task) -> Problem:
         try:
-            problem = Problem(task, self.secret, self.device).load()
-            with self.processes.reference(problem, 0) as side:
-                observe_reference(problem, side, self.settings.run_timeout_s)
-            return problem
+            return self._loaded(task)
+        except torch.OutOfMemoryError:
+            pass  # once more, when what is kept of other tasks is gone
+        self.problems.clear()
+        self._return_memory()
+        try:
+            return self._loaded(task)
         except torch.OutOfMemoryError as error:
-            self.problems.clear()
             torch.cuda.empty_cache()
             total = torch.cuda.mem_get_info()[1] / 1e9
             raise UserError(f"{task.id}: needs more memory than this GPU of {total:.0f} GB has: {error}") from None
+
+    def _loaded(self, task: Task) -> Problem:
+        problem = Problem(task, self.secret, self.device).load()
+        with self.processes.reference(problem, 0) as side:
+            observe_reference(problem, side, self.settings.run_timeout_s)
+        return problem
 
     def judge(self, task: Task, program: str, *, timed: bool, slowed_by: float = 0.0) -> Verdict:
         """Verdict of one program. Raises UserError (the task) or InfraError (ours).
@@ -121,8 +135,9 @@ class Oracle:
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:
         """A winner timed again, in fresh processes, as the best of `among` programs. Raises UserError, InfraError."""
         problem = self._to_time(task)
+        fresh = self._fresh(Need.of(problem) if problem.on_gpu else None)
         try:
-            return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among))
+            return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among, fresh))
         finally:
             self.processes.builds.forget(program)
 
@@ -142,6 +157,7 @@ class Oracle:
         return replace(verdict, seconds=time.monotonic() - start)
 
     def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
+        before = others_bytes() if problem.on_gpu else 0
         with self.processes.child(problem, program, "ModelNew", 0) as child, judged(child):
             side = Side(child, problem, trusted=False)
             self.processes.expect(0)
@@ -151,6 +167,7 @@ class Oracle:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
             self.processes.keep_built(side, program)
             self._leaves_room(problem)
+            need = Need.of(problem, others_bytes() - before) if problem.on_gpu else None
             if not timed:
                 return blank
             self.processes.settle()
@@ -165,12 +182,20 @@ class Oracle:
                 child.kill()  # at once: a GPU takes its time to free what a process had
         if not looks:
             return self.measuring.report(blank, pairs)
-        if problem.on_gpu and self.device.room() < _CONFIRMING * memory_to_time(problem):
-            self.processes.end_standing()
         try:
-            return self.measuring.confirm(problem, program, blank, pairs)
+            return self.measuring.confirm(problem, program, blank, pairs, fresh=self._fresh(need))
         finally:
             self.processes.servers.refresh()
+
+    def _fresh(self, need: Need | None) -> int:
+        """How many fresh process pairs there is memory for. A reference that stands by is ended if that makes room."""
+        most = self.measuring.fresh
+        if need is None:
+            return most
+        torch.cuda.empty_cache()
+        if need.pairs(self.device.room(), most) < most:
+            self.processes.end_standing()
+        return need.pairs(self.device.room(), most)
 
     def _leaves_room(self, problem: Problem) -> None:
         """Raises Judged for a program beside which the reference could not run: it took the GPU's memory."""
@@ -192,11 +217,6 @@ class Oracle:
 
     def close(self) -> None:
         self.processes.close()
-
-
-def memory_to_time(problem: Problem) -> int:
-    """Bytes that a process takes in which a program is timed, and its ring of inputs."""
-    return slots(problem) * (stride(problem) + sum(leaf.nbytes for leaf in problem.output_leaves)) + _CONTEXT_BYTES
 
 
 def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:

@@ -89,6 +89,7 @@ class Problem:
     _varied: list[int] = field(default_factory=list)
     _bank: list[torch.Tensor] = field(default_factory=list)
     _bank_bytes: int = 0
+    _blocks: list[torch.Tensor] = field(default_factory=list)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class Problem:
 
     def _constants(self, model: torch.nn.Module, first: list[Any]) -> None:
         """Inputs that are the same in every draw get other values where the reference can do with them."""
-        names = _leaf_paths(self.input_spec)
+        names = tree.leaf_paths(self.input_spec)
         constant = constant_leaves(first, self._draw("base", 1))
         for number in [i for i in constant if self.input_leaves[i].elements]:
             varied = vary_leaves(first, [number], self._seed("constant", number))
@@ -368,9 +369,24 @@ class Problem:
         """The input leaves that the reference changes, as views of an input block."""
         return [self.input_leaves[i].view(block) for i in self.mutated]
 
+    @property
+    def output_blocks(self) -> list[torch.Tensor]:
+        """Where outputs are copied to, of whatever process: a uint8 block for each leaf."""
+        if not self._blocks:
+            sizes = [max(leaf.nbytes, 1) for leaf in self.output_leaves]
+            self._blocks += [torch.zeros(n, dtype=torch.uint8, device=self.device.kind) for n in sizes]
+        return self._blocks
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of its draws, which stay while other tasks are judged."""
+        draws = [*self.draws, *self.decoys]
+        return sum(t.nbytes for draw in draws for t in (draw.inputs, *draw.expected, *draw.left))
+
     def release(self) -> None:
-        """Forget the kept contents; they are drawn again, equal, when the task comes back."""
+        """Forget the kept contents, drawn again, equal, when the task comes back, and the blocks for outputs."""
         self._bank.clear()
+        self._blocks.clear()
 
     @property
     def names(self) -> list[str]:
@@ -379,19 +395,3 @@ class Problem:
 
 def _scale(t: torch.Tensor) -> float:
     return float(t.abs().max()) if t.numel() and not is_exact(t) else 1.0
-
-
-def _leaf_paths(spec: tree.Spec) -> list[str]:
-    """Names of the input leaves: 0, 1, and 2.0, 2.1 inside a list or 2.key inside a dict."""
-    names: list[str] = []
-
-    def walk(part: tree.Spec, path: str) -> None:
-        inner = part["v"] if part["t"] in ("list", "tuple", "dict") else None
-        if inner is None:
-            names.extend([path.removeprefix(".")] if part["t"] != "const" else [])
-            return
-        for key, item in inner.items() if isinstance(inner, dict) else enumerate(inner):
-            walk(item, f"{path}.{key}")
-
-    walk(spec, "")
-    return names

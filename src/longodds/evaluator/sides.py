@@ -83,7 +83,7 @@ _LEFT_TIMES, _LEFT_SHARE = 3, 0.1
 
 @dataclass
 class Side:
-    """A child in the measurement, with scratch buffers for its outputs.
+    """A child in the measurement.
 
     own_ns, outside_ns: of each answer, for the accounting. left_working: answers after which a GPU was still at work.
     """
@@ -94,13 +94,6 @@ class Side:
     outside_ns: list[float] = field(default_factory=list)
     own_ns: list[float] = field(default_factory=list)
     left_working: int = 0
-    _blocks: list[torch.Tensor] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        device = self.problem.device.kind
-        self._blocks = [
-            torch.zeros(max(leaf.nbytes, 1), dtype=torch.uint8, device=device) for leaf in self.problem.output_leaves
-        ]
 
     def slot(self, number: int = 0) -> torch.Tensor:
         """Input slot of the child's ring: (input_bytes,) uint8."""
@@ -197,12 +190,13 @@ class Side:
         return replace(frame, words=frame.words[number * each : (number + 1) * each])
 
     def outputs(self, frame: Frame) -> list[torch.Tensor]:
-        """The answer's outputs, copied out of the child at once. Raises ChildEnded."""
-        leaves = self.problem.output_leaves
-        fetch_leaves(self.child, frame.words, [leaf.nbytes for leaf in leaves], self._blocks)
+        """The answer's outputs, copied out of the child at once; there until any side's next ones are. Raises
+        ChildEnded."""
+        leaves, blocks = self.problem.output_leaves, self.problem.output_blocks
+        fetch_leaves(self.child, frame.words, [leaf.nbytes for leaf in leaves], blocks)
         return [
             tree.Leaf(0, leaf.dtype, leaf.shape, leaf.stride).view(block)
-            for leaf, block in zip(leaves, self._blocks, strict=True)
+            for leaf, block in zip(leaves, blocks, strict=True)
         ]
 
     def spots(self, frame: Frame, places: list[np.ndarray]) -> list[torch.Tensor]:

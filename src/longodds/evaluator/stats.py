@@ -36,13 +36,14 @@ FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound v
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """same: log of a gain that is not worth looking for. precise: standard error of the log speedup at which a program
-    may be called the same."""
+    may be called the same; at_once: that at which it may be at the first look already."""
 
     same: float
     precise: float
+    at_once: float = 0.0
 
 
-RESOLUTION = {"cpu": Resolution(math.log(1.03), 0.0125), "cuda": Resolution(math.log(1.005), 0.004)}
+RESOLUTION = {"cpu": Resolution(math.log(1.03), 0.0125), "cuda": Resolution(math.log(1.005), 0.004, 0.001)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ def screened(
             return True
         if at.high + widening(spread, processes) < 0:
             return False
-    return False if look > LOOKS[0] and futile(d, most, spread, resolution, fresh) else None  # so few can agree by luck
+    if look <= LOOKS[0] and median_error(d) >= resolution.at_once:
+        return None  # so few can agree by luck
+    return False if futile(d, most, spread, resolution, fresh) else None
 
 
 def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:

@@ -28,7 +28,8 @@ from longodds.evaluator.sides import Cheat, Side, Spent
 _ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
-_QUEUED, _MOST_QUEUED_NS = 1.2, 10_000_000  # a GPU waits so many times what an answer takes unqueued
+# A GPU waits so many times what queueing an answer's calls took, and some more for the host's hiccups; at most so long.
+_QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 50_000, 10_000_000
 _UNQUEUED = 3  # answers of each side before that
 _LONGER = 1.5  # and so many times longer from when it began before all calls were queued
 HOPELESS_PAIRS = 3
@@ -42,6 +43,8 @@ _SLACK_NS = 300_000
 _SLACK_SHARE = 0.05
 _AUDITED = 6  # answers
 _CAP_NS = 50_000
+# Time outside the timer that is no accusation: for an answer, for a call, and of all the timer says.
+_ANSWER_MORE_NS, _CALL_MORE_NS, _MORE_SHARE = 150_000, 15_000, 0.01
 
 
 @dataclass
@@ -133,17 +136,26 @@ class Meter:
         """Some answers as a caller gets them, who waits for the host to launch each call: what they take, and from that
         how long the GPU is to wait for an answer's calls to be queued. A quick program is bound by its launches."""
         count, sides = self.pairs.calls, (self.reference, self.candidate)
-        walls: dict[bool, list[float]] = {True: [], False: []}
+        spent: dict[bool, list[Spent]] = {True: [], False: []}
         asking: list[float] = []
+        queueing: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(_UNQUEUED):
             contents = [self.next()[0] for _ in range(count)]
             for side in sides:
                 for slot, block in enumerate(contents):
                     side.write(block, slot)
-                walls[side.trusted].append(side.call(self.timeout_s, count)[1].wall)
+                frame, took = side.call(self.timeout_s, count)
+                spent[side.trusted].append(took)
+                queueing[side.trusted].append(float(frame.code))
             asking.append(self.reference.call(self.timeout_s, 0)[1].wall)
-        self.wait_ns = int(min(_QUEUED * max(walls[True] + walls[False]), _MOST_QUEUED_NS))
-        reference, candidate = (max(_median(walls[t]) - _median(asking), 0.0) / count / 1e3 for t in (True, False))
+        # What a program says of its queueing it says to its own harm: too little, and its calls wait for the host.
+        longest = max(map(_median, queueing.values()))
+        self.wait_ns = int(min(_QUEUED * longest + _MORE_QUEUED_NS, _MOST_QUEUED_NS))
+        usual = max(s.outside for s in spent[True])
+        if all(s.outside > unexplained(usual, 1, count, s.own) for s in spent[False]):
+            raise contradicted(spent[False][0], count, usual)
+        walls = {t: _median([s.wall for s in spent[t]]) for t in spent}
+        reference, candidate = (max(walls[t] - _median(asking), 0.0) / count / 1e3 for t in (True, False))
         self.pairs.whole_us = reference, candidate
 
     def _ring(self) -> int:
@@ -283,6 +295,18 @@ class Meter:
         """CPU time (ns) that an answer costs the reference beside its calls, at a quantile."""
         seen = self.reference.outside_ns
         return float(np.quantile(seen, quantile)) if seen else 0.0
+
+
+def unexplained(usual: float, answers: int, calls: int, own: float) -> float:
+    """Time (ns) outside the timer from which on its answers are doubted. usual: the reference's, of as many answers."""
+    return 2 * usual + answers * _ANSWER_MORE_NS + calls * _CALL_MORE_NS + _MORE_SHARE * own
+
+
+def contradicted(candidate: Spent, calls: int, usual: float) -> Cheat:
+    return Cheat(
+        f"the program's timer says {candidate.own / 1e6:.2f} ms for {calls} calls, its process used "
+        f"{candidate.cpu / 1e6:.2f} ms of CPU (the reference {usual / 1e6:.2f} ms beside its own)"
+    )
 
 
 def audit(own_ns: Sequence[float], outside_ns: Sequence[float], usual: float) -> None:

@@ -239,3 +239,19 @@ def mismatch(spec: Spec, value: object, path: str = "output") -> str:
         return f"{path}: expected shape {tuple(spec['s'])}, got {tuple(value.shape)}"
     dtype = str(value.dtype).removeprefix("torch.")
     return "" if dtype == spec["d"] else f"{path}: expected dtype {spec['d']}, got {dtype}"
+
+
+def leaf_paths(spec: Spec) -> list[str]:
+    """Names of the input leaves: 0, 1, and 2.0, 2.1 inside a list or 2.key inside a dict."""
+    names: list[str] = []
+
+    def walk(part: Spec, path: str) -> None:
+        inner = part["v"] if part["t"] in ("list", "tuple", "dict") else None
+        if inner is None:
+            names.extend([path.removeprefix(".")] if part["t"] != "const" else [])
+            return
+        for key, item in inner.items() if isinstance(inner, dict) else enumerate(inner):
+            walk(item, f"{path}.{key}")
+
+    walk(spec, "")
+    return names
