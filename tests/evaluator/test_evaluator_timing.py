@@ -88,8 +88,8 @@ def test_the_bound_of_batches_covers_as_it_says() -> None:
 
 
 def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:
-    assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most(on_gpu=False) == pytest.approx(0.02)
-    assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most(on_gpu=False) == pytest.approx(0.1)
+    assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most() == pytest.approx(0.02)
+    assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most() == pytest.approx(0.1)
 
 
 def test_time_outside_the_timer_is_held_against_a_program_that_makes_a_habit_of_it() -> None:

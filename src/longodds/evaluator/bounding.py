@@ -17,10 +17,11 @@ from longodds.evaluator.timing import Meter, contradicted, unexplained
 BATCH_NS = 50_000_000
 _MOST_CALLS = {"cpu": 256, "cuda": 2048}
 _ANSWERS, _LONGEST_NS = 2, 40 * BATCH_NS
-# Of what asking costs the reference, what a program is credited with: on a GPU the oracle's clock holds all of it, and
-# a leaner program could save some. `faster` is granted by the first; no more is claimed than the second supports.
-_CREDIT = {"cpu": 0.0, "cuda": 0.5}
-_CREDIT_OF_CLAIMS = 1.0
+# Of what asking costs the reference, what a program is credited with. On a GPU the oracle's clock holds all of it, up
+# to a tenth of a batch of large tensors; a hostile program could save some, so what half of it does not support is
+# said to be so.
+_CREDIT = {"cpu": 0.0, "cuda": 1.0}
+_STRICT = 0.5
 _ANSWER_NS = 150_000  # what an answer costs beside the program, at least
 _TIMES, _TIMES_SHARE = 3, 0.5  # a host that takes a core away for some milliseconds looks the same, now and then
 
@@ -30,13 +31,14 @@ class Bound:
     """Batch pairs of one program against the reference, of all its process pairs.
 
     cpu, wall: log ratios by CPU time and by the oracle's clock, the candidate given no credit for what asking costs;
-    on a GPU both by the oracle's clock, with half of that credit and with all of it. alone: log ratios of calls that
-    were asked for one by one, by the child's timer. accused: of each batch, whether the outer clocks contradict the
-    program's timer.
+    on a GPU both by the oracle's clock, with all of that credit. strict: there with half of it. alone: log ratios of
+    calls that were asked for one by one, by the child's timer. accused: of each batch, whether the outer clocks
+    contradict the program's timer.
     """
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    strict: list[float] = field(default_factory=list)
     alone: list[float] = field(default_factory=list)
     accused: list[bool] = field(default_factory=list)
 
@@ -51,11 +53,13 @@ class Bound:
         """Upper bound of the same median, as good."""
         return -Bound(cpu=[-x for x in self.cpu]).low()
 
-    def most(self, *, on_gpu: bool) -> float:
-        """The most that the outer clocks support: the middle CPU ratio, and no more than the best ratio of walls; on a
-        GPU the middle one with all credit."""
-        if on_gpu:
-            return _middle(self.wall)
+    @property
+    def thin(self) -> bool:
+        """Whether it supports the claim only if the program pays what asking usually costs."""
+        return bool(self.strict) and Bound(cpu=self.strict).low() <= 0 < self.low()
+
+    def most(self) -> float:
+        """The most that the outer clocks support: the middle CPU ratio, and no more than the best ratio of walls."""
         return min(_middle(self.cpu), max(self.wall, default=-math.inf))
 
     def add(self, meter: Meter) -> None:
@@ -65,7 +69,8 @@ class Bound:
         credit = _CREDIT[meter.problem.device.kind] * reference.outside
         self.cpu.append(_log(reference.inside, candidate.cpu - credit))
         if meter.problem.on_gpu:
-            self.wall.append(_log(reference.inside, candidate.wall - _CREDIT_OF_CLAIMS * reference.outside))
+            self.wall.append(self.cpu[-1])
+            self.strict.append(_log(reference.inside, candidate.wall - _STRICT * reference.outside))
         else:
             self.wall.append(_log(reference.wall - max(reference.outside, answers * _ANSWER_NS), candidate.wall))
 

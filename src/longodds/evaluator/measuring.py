@@ -20,7 +20,7 @@ from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Meter, Pairs
-from longodds.types import FEW_PAIRS_LABEL, FEW_PROCESSES_LABEL, REMEASURED, Verdict
+from longodds.types import FEW_PAIRS_LABEL, FEW_PROCESSES_LABEL, REMEASURED, THIN_LABEL, Verdict
 
 _BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
 _SINGLES = 4  # pairs of single calls of each process pair behind it
@@ -178,10 +178,12 @@ class Measuring:
         if bound is not None and len(bound):
             supported = max(supported, bound.low())
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
-            most = max(bound.most(on_gpu=self.settings.device == "cuda"), min(outer.median, max(bound.wall)))
+            most = max(bound.most(), min(outer.median, max(bound.wall)))
             # Nor than single calls show: a program can't work ahead in those.
             most = min(most, float(np.median(bound.alone))) + stats.SLACK
             point, low = min(point, most), min(low, most)
+            if bound.thin:
+                labels.append(THIN_LABEL)
         granted = low > 0 and supported > 0 and bound is not None and self._faster(parts, family)
         if low > 0 and not granted:
             low = min(0.0, supported)

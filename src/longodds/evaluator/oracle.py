@@ -115,6 +115,7 @@ class Oracle:
 
     def _loaded(self, task: Task) -> Problem:
         problem = Problem(task, self.secret, self.device).load()
+        self._return_memory()
         with self.processes.reference(problem, 0) as side:
             observe_reference(problem, side, self.settings.run_timeout_s)
         return problem

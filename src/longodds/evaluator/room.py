@@ -12,7 +12,7 @@ from longodds.evaluator.ring import slots, stride
 
 _CONTEXT_BYTES = 1 << 30  # of a process on a GPU, and what its libraries want
 _KEPT_SHARE = 1 / 16  # of the GPU's memory, for the draws of tasks that are not at work
-_COMPARING = 4  # times a call's inputs and outputs, which comparing them takes
+_COMPARING = 3  # times a call's inputs and outputs, which comparing them takes
 
 
 def memory_to_time(problem: Problem) -> int:

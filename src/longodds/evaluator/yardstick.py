@@ -126,9 +126,11 @@ class Yardstick:
 
 
 def _fits(model: torch.nn.Module, inputs: list[Any]) -> bool:
+    """Whether there is memory for what judging in float64 takes; on a GPU processes beside this one need some."""
     tensors = [*model.parameters(), *model.buffers(), *(t for t in tree.values(inputs) if isinstance(t, torch.Tensor))]
     size = 8 * sum(t.numel() for t in tensors)
-    return 4 * size < available_bytes(on_gpu=any(t.is_cuda for t in tensors))
+    on_gpu = any(t.is_cuda for t in tensors)
+    return (12 if on_gpu else 4) * size < available_bytes(on_gpu=on_gpu)
 
 
 def available_bytes(*, on_gpu: bool = False) -> int:
