@@ -99,6 +99,8 @@ def test_the_outer_loop_end_to_end(place: Path) -> None:
     by_task = {t: {s.step for s in RunDir.open(place / "outer").samples() if s.task_id.endswith(t)} for t in "01"}
     assert by_task == {"0": {0, 1}, "1": {0, 2}}, "learned on the train half, looked at the other"
     assert document["trajectory"][0]["held_out"]["n"] == 2
+    # No step follows the last one: its KL is that of what was looked at, not of nothing.
+    assert [bool(row["kl"]) for row in document["trajectory"]] == [False, True, True]
 
 
 def test_the_dual_loop_is_killed_and_goes_on_with_what_is_missing(place: Path) -> None:

@@ -87,6 +87,32 @@ def test_the_bound_of_batches_covers_as_it_says() -> None:
     assert math.isinf(Bound(cpu=[0.1, 0.1, 0.1]).low())
 
 
+def test_on_a_gpu_a_gain_may_rest_on_what_asking_costs_but_hardly_on_chance() -> None:
+    rng = np.random.default_rng(0)
+
+    def granted(gain: float, share: float, noise: float, count: int) -> list[Bound]:
+        """Bounds of studies: a true gain, asking's share of a batch, noise of a batch; count of batches."""
+        found: list[Bound] = []
+        for _ in range(1000):
+            ratios = gain + rng.normal(0, noise, count)
+            bound = Bound(cpu=list(ratios - 0.1 * share), strict=list(ratios - 0.5 * share))
+            if bound.low() > 0:
+                found.append(bound)
+        return found
+
+    # A timer that lies about nothing gained, where asking costs next to nothing, and where it costs something.
+    for count in (4, 8, 16, 32):
+        assert len(granted(0.0, 0.0, 0.003, count)) < 15
+        assert len(granted(0.0, 0.02, 0.003, count)) < 10
+    thin = granted(0.03, 0.08, 0.003, 8)
+    assert len(thin) == 1000
+    assert all(b.thin for b in thin)
+    plain = granted(0.5, 0.08, 0.003, 4)
+    assert len(plain) == 1000
+    assert not any(b.thin for b in plain)
+    assert granted(0.03, 0.08, 0.003, 4) == []  # four batches are too few for it
+
+
 def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:
     assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most() == pytest.approx(0.02)
     assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most() == pytest.approx(0.1)

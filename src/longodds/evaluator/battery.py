@@ -10,7 +10,8 @@ import torch
 from longodds.evaluator.compare import Errors, is_exact
 
 if TYPE_CHECKING:
-    from longodds.evaluator.problem import Draw, Problem
+    from longodds.evaluator.draws import Draw
+    from longodds.evaluator.problem import Problem
 
 Answers = Sequence["torch.Tensor | None"]
 
@@ -18,9 +19,17 @@ Answers = Sequence["torch.Tensor | None"]
 def passing(problem: Problem, factor: float) -> str:
     """Name of a trivial program that is within `factor` times the tolerances on every draw, or ""."""
     for name, make in TRIVIAL.items():
-        if all(_is_right(problem, make(problem, draw), draw, factor) for draw in problem.draws):
+        if all(_passes(problem, make, draw, factor) for draw in problem.draws):
             return name
     return ""
+
+
+def _passes(problem: Problem, make: Callable[[Problem, Draw], Answers], draw: Draw, factor: float) -> bool:
+    try:
+        return _is_right(problem, make(problem, draw), draw, factor)
+    finally:
+        for other in (*problem.draws, *problem.decoys):
+            other.forget()
 
 
 def _is_right(problem: Problem, outputs: Answers, draw: Draw, factor: float) -> bool:

@@ -9,8 +9,9 @@ import torch
 
 from longodds.evaluator import compare
 from longodds.evaluator.blocks import WORD
+from longodds.evaluator.draws import Draw
 from longodds.evaluator.frames import Frame
-from longodds.evaluator.problem import Draw, Problem
+from longodds.evaluator.problem import Problem
 
 if TYPE_CHECKING:
     from longodds.evaluator.sides import Side
@@ -26,15 +27,18 @@ def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, conte
     Also checks what it does to its input, and that the output does not live there unless the reference's does.
     Raises Wrong, ChildEnded and what Child.wait raises.
     """
-    side.write(draw.inputs)
-    frame, spent = side.call(timeout_s)
-    outputs = side.outputs(frame)
-    message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
-    if message:
-        raise Wrong(f"{context}{message} (inputs: {draw.law})")
-    check_left(problem, side, draw.inputs, draw.left, problem.left_tolerances[draw.law], context)
-    check_memory(problem, side, draw.inputs, outputs, frame, context)
-    return spent.wall / 1e9
+    try:
+        side.write(draw.inputs)
+        frame, spent = side.call(timeout_s)
+        outputs = side.outputs(frame)
+        message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
+        if message:
+            raise Wrong(f"{context}{message} (inputs: {draw.law})")
+        check_left(problem, side, draw.inputs, draw.left, problem.left_tolerances[draw.law], context)
+        check_memory(problem, side, draw.inputs, outputs, frame, context)
+        return spent.wall / 1e9
+    finally:
+        draw.forget()
 
 
 def check_left(

@@ -97,6 +97,8 @@ LAWS: dict[str, Transform | None] = {
 # Terms of one sign or of equal size: partial sums grow and round alike, so that errors add up instead of cancelling, in
 # one honest order of summation more than in another.
 CORRELATED = ("shift", "constant_rows", "ties", "heavy")
+# Of a task too large for more: what finds most of the programs that are right for the usual inputs only.
+TELLING = ("base", "rare", "signs", "heavy", "constant_rows")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.
 UNDEFINED = ("nan", "infinite")
 SANITIZERS = frozenset(

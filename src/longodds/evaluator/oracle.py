@@ -176,6 +176,7 @@ class Oracle:
                 # With the same calls behind it as the candidate: a process's past has a share in its speed.
                 for draw in problem.draws:
                     reference.write(draw.inputs)
+                    draw.forget()
                     reference.call(self.settings.run_timeout_s)
                 if self.processes.builds.find(problem.task.reference) is None:
                     self.processes.keep_built(reference, problem.task.reference)
@@ -229,4 +230,5 @@ def observe_reference(problem: Problem, side: Side, timeout_s: float) -> None:
     if draw.inputs.numel():
         side.slot().fill_(0xA5)
         problem.aliases = any(not torch.equal(a, b) for a, b in zip(outputs, side.outputs(frame), strict=True))
+    draw.forget()
     side.settle()

@@ -60,9 +60,10 @@ def open_pairs(
 def _first_calls(problem: Problem, sides: Sequence[Side], timeout_s: float) -> None:
     """A call of each side, all at once: the first loads kernels, for longer than many others take. It does not count,
     and nothing that is timed is asked for."""
-    contents = problem.draws[0].inputs
+    draw = problem.draws[0]
     for side in sides:
-        side.write(contents)
+        side.write(draw.inputs)
+    draw.forget()
     problem.device.settle()
     for side in sides:
         side.child.begin(1)

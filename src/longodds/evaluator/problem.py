@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import types
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from longodds.errors import UserError
 from longodds.evaluator import battery, ceilings, laws, tree
 from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
 from longodds.evaluator.device import Device
+from longodds.evaluator.draws import Draw, Made
 from longodds.evaluator.task_code import load_module, named
 from longodds.evaluator.variation import constant_leaves, vary_leaves
 from longodds.evaluator.weights import State, make_state, turn_signs
@@ -40,25 +42,10 @@ _MANY = 4096  # elements
 _REORDERED = 1e-4  # of the output's scale
 _DRAWS_SHARE = 1 / 3  # of the memory that can be had, for all draws
 _YARDSTICK_S, _PREPARE_S = 2.0, 20.0  # of CPU time: for one evaluation, for all laws
-_BANK_BYTES, _BANK_SHARE = 2 << 30, 1 / 8  # at most, and of the memory that can be had
+_BANK_BYTES, _BANK_SHARE = {"cpu": 2 << 30, "cuda": 8 << 30}, 1 / 8  # at most, and of the memory that can be had
 _STEADY, _STEADY_FLOOR = 30.0, 1e-4
 _CORRELATED = 8.0
 _ILL_CONDITIONED = (0.05, 0.25)  # tolerance over the output's scale, and that in half precision
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draw:
-    """Inputs of one draw of a law and what is expected of them, in yardstick precision.
-
-    inputs: flat uint8 block; expected: one tensor per output leaf; left: of each input leaf that the reference changes,
-    what it leaves there.
-    """
-
-    law: str
-    seed: int
-    inputs: torch.Tensor
-    expected: tuple[torch.Tensor, ...]
-    left: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass
@@ -112,7 +99,7 @@ class Problem:
             self.demands = ceilings.demands(model, first, self.output_leaves, self._seed("demands", 0))
             flags = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
             self.labels.append(f"tf32:matmul={'on' if flags[0] else 'off'},cudnn={'on' if flags[1] else 'off'}")
-        self._bank_bytes = min(_BANK_BYTES, int(_BANK_SHARE * self.device.room()))
+        self._bank_bytes = min(_BANK_BYTES[self.device.kind], int(_BANK_SHARE * self.device.room()))
         self.prepare_s = time.monotonic() - start
         return self
 
@@ -250,12 +237,15 @@ class Problem:
             self.labels.append("yardstick:declared-precision")
         spent, moved = time.process_time() - start, self._drawn_leaves()
         draws = self.input_bytes + 3 * sum(leaf.nbytes for leaf in self.output_leaves)
-        much = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.device.room()
-        brief = spent > _YARDSTICK_S or much  # it has been asked once
+        large = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.device.room()
+        brief = spent > _YARDSTICK_S  # it has been asked once
         usual = self._draw("base", 1, self._seed("changes", 0))
         for law in laws.LAWS:
             if law != "base" and (brief or spent > _PREPARE_S):
                 self.dropped[law] = "the yardstick takes too long"
+                continue
+            if large and law not in (*laws.TELLING, *laws.UNDEFINED):
+                self.dropped[law] = "the task is too large to keep its draws"
                 continue
             if law in laws.UNDEFINED and not handles_nan:
                 self.dropped[law] = "the reference does not look after NaN or infinities"
@@ -264,7 +254,8 @@ class Problem:
                 self.dropped[law] = "it changes nothing"
                 continue
             start = time.process_time()
-            reason = self._law(law, model, yardstick, 1 if brief else _SHOWN.get(law, 1))
+            shown = 1 if brief or large else _SHOWN.get(law, 1)
+            reason = self._law(law, model, yardstick, shown, keep=not large)
             spent += time.process_time() - start
             if reason and law == "base":
                 raise UserError(f"{self.task.id}: {reason}")
@@ -272,7 +263,7 @@ class Problem:
                 self.dropped[law] = reason
         if any(moved.values()):
             self.labels.append("laws:ineffective")
-        if brief or "the yardstick takes too long" in self.dropped.values():
+        if brief or large or "the yardstick takes too long" in self.dropped.values():
             self.labels.append("yardstick:fewer-laws")
 
     def _drawn_leaves(self) -> dict[int, bool]:
@@ -291,12 +282,26 @@ class Problem:
         untouched.update({i: False for i in untouched if i not in same})
         return len(same) < len(self.input_leaves)
 
-    def _law(self, law: str, model: torch.nn.Module, yardstick: Yardstick, shown: int) -> str:
+    def _law(self, law: str, model: torch.nn.Module, yardstick: Yardstick, shown: int, *, keep: bool) -> str:
         """Adds the law's draws and tolerances; returns the reason when it must be dropped."""
         draws: list[Draw] = []
         bounds: list[Tolerance] | None = None
         count = len(self.output_leaves)
         few = any(leaf.elements < _MANY for leaf in self.output_leaves)
+        scales: list[float] = []
+
+        def made(inputs: list[Any], got: Answer, truth: Answer) -> Made:
+            expected = [g if is_exact(g) else t for g, t in zip(got.leaves, truth.leaves, strict=True)]
+            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
+            tree.write(inputs, self.input_leaves, block)
+            return Made(block, tuple(expected[:count]), tuple(expected[count:]))
+
+        def again(number: int) -> Made:
+            inputs = self._draw(law, number)
+            truth = yardstick.truth(inputs)
+            exact = any(map(is_exact, truth.leaves))
+            return made(inputs, ask(model, fresh(inputs), self.mutated) if exact else truth, truth)
+
         for number in range(shown + _HIDDEN):
             try:
                 inputs = self._draw(law, number)
@@ -316,12 +321,11 @@ class Problem:
             if law != "base" and any(is_exact(g) and t.peak > 0 for g, t in zip(got.leaves, now, strict=True)):
                 return "exact outputs depend on rounding"
             bounds = [widest(a, b) for a, b in zip(bounds or now, now, strict=True)]
-            expected = [g if is_exact(g) else t for g, t in zip(got.leaves, truth.leaves, strict=True)]
-            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
-            tree.write(inputs, self.input_leaves, block)
-            draws.append(Draw(law, self._seed(law, number), block, tuple(expected[:count]), tuple(expected[count:])))
+            draw = made(inputs, got, truth)
+            scales = scales or [_scale(t) for t in draw.expected]
+            make = partial(again, number)
+            draws.append(Draw(law, self._seed(law, number), make, draw if keep else None))
         assert bounds is not None
-        scales = [_scale(t) for t in draws[0].expected]
         limits = [
             _ILL_CONDITIONED[leaf.dtype in NARROW] * s for leaf, s in zip(self.output_leaves, scales, strict=True)
         ]
@@ -381,7 +385,7 @@ class Problem:
     def kept_bytes(self) -> int:
         """Of its draws, which stay while other tasks are judged."""
         draws = [*self.draws, *self.decoys]
-        return sum(t.nbytes for draw in draws for t in (draw.inputs, *draw.expected, *draw.left))
+        return sum(draw.nbytes for draw in draws)
 
     def release(self) -> None:
         """Forget the kept contents, drawn again, equal, when the task comes back, and the blocks for outputs."""

@@ -36,14 +36,15 @@ FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound v
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """same: log of a gain that is not worth looking for. precise: standard error of the log speedup at which a program
-    may be called the same; at_once: that at which it may be at the first look already."""
+    may be called the same; at_once: that at which it is, however few pairs there are and whichever way all of them
+    lean."""
 
     same: float
     precise: float
     at_once: float = 0.0
 
 
-RESOLUTION = {"cpu": Resolution(math.log(1.03), 0.0125), "cuda": Resolution(math.log(1.005), 0.004, 0.001)}
+RESOLUTION = {"cpu": Resolution(math.log(1.03), 0.0125), "cuda": Resolution(math.log(1.005), 0.004, 0.002)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +140,16 @@ def screened(
     are there to confirm it.
     """
     look = len(d)
+    # Two processes always differ by a little: where that little is seen at once, it is no gain to confirm.
+    if median_error(d) < resolution.at_once and futile(d, most, spread, resolution, fresh):
+        return False
     if look in LOOKS:
         at = median_interval(d, LEVEL if look == LOOKS[0] else look_level(look, most))
         if at.low > 0:
             return True
         if at.high + widening(spread, processes) < 0:
             return False
-    if look <= LOOKS[0] and median_error(d) >= resolution.at_once:
-        return None  # so few can agree by luck
-    return False if futile(d, most, spread, resolution, fresh) else None
+    return False if look > LOOKS[0] and futile(d, most, spread, resolution, fresh) else None  # so few can agree by luck
 
 
 def claim(parts: Sequence[Sequence[float]], most: int, spread: float, family: int = 1) -> Interval:

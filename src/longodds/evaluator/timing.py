@@ -194,6 +194,7 @@ class Meter:
             with self.candidate.unaccounted():
                 check_draw(self.problem, self.candidate, draw, self.timeout_s, "in a later call: ")
             self.reference.write(draw.inputs)
+            draw.forget()
             self.reference.call(self.timeout_s)  # both have the same past
         for side in self.order(not first):  # both awake
             side.call(self.timeout_s, 0)

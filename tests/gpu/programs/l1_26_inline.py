@@ -1,5 +1,5 @@
 # task: kernelbench:1/26
-# expect: same
+# expect: correct
 from __future__ import annotations
 
 import torch.nn as nn

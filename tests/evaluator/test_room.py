@@ -1,0 +1,118 @@
+"""Tasks that are large for their device: which draws are kept, what fits beside what; a timer doubted at once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from small_task import REFERENCE
+
+from longodds.evaluator import EvaluatorSettings, battery, compare, laws, problem, stats, timing
+from longodds.evaluator.problem import Problem
+from longodds.evaluator.room import Need
+from longodds.evaluator.sides import Cheat, Spent
+from longodds.evaluator.timing import Meter
+from longodds.types import Task, digest_text
+
+GIB = 1 << 30
+SOFTMAX = REFERENCE.replace("x @ x.t()", "20 * x")
+TASK = Task("test/large", "test", SOFTMAX, digest_text(SOFTMAX))
+
+
+@pytest.fixture(scope="module")
+def usual() -> Problem:
+    return Problem(TASK, 1).load()
+
+
+@pytest.fixture
+def large(usual: Problem, monkeypatch: pytest.MonkeyPatch) -> Problem:
+    monkeypatch.setattr(problem, "_DRAWS_SHARE", 0.0)
+    return Problem(TASK, 1).load()
+
+
+def test_a_large_task_keeps_its_laws_and_not_its_draws(usual: Problem, large: Problem) -> None:
+    assert set(large.tolerances) == set(laws.TELLING) & set(usual.tolerances) > {"base", "signs"}
+    assert "yardstick:fewer-laws" in large.labels
+    assert "too large" in large.dropped["ties"]
+    assert usual.kept_bytes > 0 == large.kept_bytes
+    for draw in (*large.draws, *large.decoys):
+        same = next(d for d in (*usual.draws, *usual.decoys) if (d.law, d.seed) == (draw.law, draw.seed))
+        assert torch.equal(draw.inputs, same.inputs)
+        assert all(torch.equal(a, b) for a, b in zip(draw.expected, same.expected, strict=True))
+        assert large.kept_bytes == draw.nbytes > 0
+        draw.forget()
+    assert large.kept_bytes == 0
+
+
+def test_what_only_rare_inputs_tell_is_told_of_a_large_task(large: Problem) -> None:
+    found: set[str] = set()
+    for draw in large.draws:
+        x = large.input_leaves[0].view(draw.inputs)
+        naive = torch.exp(x * 20) / torch.exp(x * 20).sum(-1, keepdim=True)  # no maximum is taken off
+        if compare.check([naive], draw.expected, large.tolerances[draw.law], large.names):
+            found.add(draw.law)
+    assert found == {"heavy"}
+    assert battery.passing(large, 1.0) == ""
+
+
+def test_fewer_process_pairs_are_taken_where_memory_holds_no_more() -> None:
+    need = Need(each=10 * GIB, comparing=20 * GIB)
+    assert [need.pairs(room * GIB, 4) for room in (100, 99, 60, 59, 1)] == [4, 2, 2, 1, 1]
+    leaf = SimpleNamespace(nbytes=6 * GIB)
+    device = SimpleNamespace(total_bytes=140 * GIB)
+    task = cast(Problem, SimpleNamespace(input_bytes=6 * GIB, output_leaves=[leaf], on_gpu=True, device=device))
+    assert Need.of(task) == Need(13 * GIB, 36 * GIB)
+    assert Need.of(task, seen=20 * GIB).each == 20 * GIB
+
+
+def test_a_gain_too_small_to_confirm_is_dropped_at_once_on_a_gpu() -> None:
+    rng = np.random.default_rng(0)
+    gpu = stats.RESOLUTION["cuda"]
+
+    def screened(gain: float, noise: float) -> list[bool | None]:
+        studies = rng.normal(gain, noise, (200, 8))
+        return [stats.screened(d.tolist(), 64, 0.003, gpu, 1) for d in studies]
+
+    assert screened(0.001, 0.0005).count(False) == 200  # though all eight pairs lean the same way
+    assert screened(0.03, 0.002).count(True) == 200
+    assert screened(0.01, 0.002).count(False) <= 2
+    assert False not in screened(0.001, 0.02)
+
+
+class Answering:
+    """A side on a GPU: each answer takes 2 ms and 0.3 ms for asking, and its timer says `told` of the 2 ms."""
+
+    def __init__(self, told: float, *, trusted: bool) -> None:
+        self.told, self.trusted = told, trusted
+
+    def write(self, block: torch.Tensor, slot: int = 0) -> None:
+        return None
+
+    def call(self, timeout_s: float, count: int = 1, wait_ns: int = 0) -> tuple[Any, Spent]:
+        took = 0.3e6 + (2e6 if count else 0.0)
+        return SimpleNamespace(code=120_000), Spent(self.told * 2e6 if count else 0.0, took, took)
+
+
+def meter(told: float) -> Meter:
+    task = SimpleNamespace(device=SimpleNamespace(kind="cuda"), contents=lambda number: (torch.empty(0), "base"))
+    rng = SimpleNamespace(getrandbits=lambda bits: 1)
+    sides = Answering(1.0, trusted=True), Answering(told, trusted=False)
+    made = Meter(cast(Problem, task), *cast(Any, sides), cast(Any, rng), EvaluatorSettings().run_timeout_s)
+    made.pairs.calls = 5
+    return made
+
+
+def test_a_gpu_waits_for_what_queueing_takes_and_no_longer() -> None:
+    honest = meter(1.0)
+    honest.unqueued()
+    assert honest.wait_ns == int(1.5 * 120_000 + timing._MORE_QUEUED_NS)
+    assert honest.pairs.whole_us == pytest.approx((400.0, 400.0))
+
+
+def test_a_timer_that_leaves_out_most_of_an_answer_is_doubted_at_once() -> None:
+    meter(0.9).unqueued()
+    with pytest.raises(Cheat, match=r"the program's timer says 0\.02 ms for 5 calls"):
+        meter(0.01).unqueued()
