@@ -30,6 +30,7 @@ def usual() -> Problem:
 @pytest.fixture
 def large(usual: Problem, monkeypatch: pytest.MonkeyPatch) -> Problem:
     monkeypatch.setattr(problem, "_DRAWS_SHARE", 0.0)
+    monkeypatch.setattr(problem, "_LARGE_SHARE", 0.0)
     return Problem(TASK, 1).load()
 
 
@@ -45,6 +46,14 @@ def test_a_large_task_keeps_its_laws_and_not_its_draws(usual: Problem, large: Pr
         assert large.kept_bytes == draw.nbytes > 0
         draw.forget()
     assert large.kept_bytes == 0
+
+
+def test_what_a_large_task_has_room_for_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problem, "_DRAWS_SHARE", 0.0)
+    some = Problem(TASK, 1).load()
+    assert [draw.kept for draw in some.draws] == [True] * len(some.draws)
+    assert [draw.kept for draw in some.decoys] == [False] * len(some.decoys)
+    assert len(some.draws) == len(some.tolerances)
 
 
 def test_what_only_rare_inputs_tell_is_told_of_a_large_task(large: Problem) -> None:
@@ -82,6 +91,9 @@ def test_a_gain_too_small_to_confirm_is_dropped_at_once_on_a_gpu() -> None:
     assert False not in screened(0.001, 0.02)
 
 
+SHOWN = [torch.empty(0)] * timing._SHOWN
+
+
 class Answering:
     """A side on a GPU: each answer takes 2 ms and 0.3 ms for asking, and its timer says `told` of the 2 ms."""
 
@@ -99,20 +111,21 @@ class Answering:
 def meter(told: float) -> Meter:
     task = SimpleNamespace(device=SimpleNamespace(kind="cuda"), contents=lambda number: (torch.empty(0), "base"))
     rng = SimpleNamespace(getrandbits=lambda bits: 1)
-    sides = Answering(1.0, trusted=True), Answering(told, trusted=False)
-    made = Meter(cast(Problem, task), *cast(Any, sides), cast(Any, rng), EvaluatorSettings().run_timeout_s)
+    reference: Any = Answering(1.0, trusted=True)
+    candidate: Any = Answering(told, trusted=False)
+    made = Meter(cast(Problem, task), reference, candidate, cast(Any, rng), EvaluatorSettings().run_timeout_s)
     made.pairs.calls = 5
     return made
 
 
 def test_a_gpu_waits_for_what_queueing_takes_and_no_longer() -> None:
     honest = meter(1.0)
-    honest.unqueued()
+    honest.unqueued(SHOWN)
     assert honest.wait_ns == int(1.5 * 120_000 + timing._MORE_QUEUED_NS)
     assert honest.pairs.whole_us == pytest.approx((400.0, 400.0))
 
 
 def test_a_timer_that_leaves_out_most_of_an_answer_is_doubted_at_once() -> None:
-    meter(0.9).unqueued()
+    meter(0.9).unqueued(SHOWN)
     with pytest.raises(Cheat, match=r"the program's timer says 0\.02 ms for 5 calls"):
-        meter(0.01).unqueued()
+        meter(0.01).unqueued(SHOWN)

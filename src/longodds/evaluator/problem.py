@@ -40,7 +40,8 @@ _HIDDEN = 1
 _RARE_EVERY = 5
 _MANY = 4096  # elements
 _REORDERED = 1e-4  # of the output's scale
-_DRAWS_SHARE = 1 / 3  # of the memory that can be had, for all draws
+_DRAWS_SHARE = 1 / 3  # of the memory that can be had, for all draws; of a task too large for that, for as many as fit
+_LARGE_SHARE = 1 / 16
 _YARDSTICK_S, _PREPARE_S = 2.0, 20.0  # of CPU time: for one evaluation, for all laws
 _BANK_BYTES, _BANK_SHARE = {"cpu": 2 << 30, "cuda": 8 << 30}, 1 / 8  # at most, and of the memory that can be had
 _STEADY, _STEADY_FLOOR = 30.0, 1e-4
@@ -76,6 +77,7 @@ class Problem:
     _varied: list[int] = field(default_factory=list)
     _bank: list[torch.Tensor] = field(default_factory=list)
     _bank_bytes: int = 0
+    _large_bytes: int = 0  # from which on a large task's draws are made anew
     _blocks: list[torch.Tensor] = field(default_factory=list)
 
     # --- building -------------------------------------------------------------------------------
@@ -238,6 +240,7 @@ class Problem:
         spent, moved = time.process_time() - start, self._drawn_leaves()
         draws = self.input_bytes + 3 * sum(leaf.nbytes for leaf in self.output_leaves)
         large = 2 * len(laws.LAWS) * draws > _DRAWS_SHARE * self.device.room()
+        self._large_bytes = int(_LARGE_SHARE * self.device.room())
         brief = spent > _YARDSTICK_S  # it has been asked once
         usual = self._draw("base", 1, self._seed("changes", 0))
         for law in laws.LAWS:
@@ -292,9 +295,7 @@ class Problem:
 
         def made(inputs: list[Any], got: Answer, truth: Answer) -> Made:
             expected = [g if is_exact(g) else t for g, t in zip(got.leaves, truth.leaves, strict=True)]
-            block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
-            tree.write(inputs, self.input_leaves, block)
-            return Made(block, tuple(expected[:count]), tuple(expected[count:]))
+            return Made(self._block(inputs), tuple(expected[:count]), tuple(expected[count:]))
 
         def again(number: int) -> Made:
             inputs = self._draw(law, number)
@@ -324,7 +325,8 @@ class Problem:
             draw = made(inputs, got, truth)
             scales = scales or [_scale(t) for t in draw.expected]
             make = partial(again, number)
-            draws.append(Draw(law, self._seed(law, number), make, draw if keep else None))
+            kept = keep or (number < shown and self.kept_bytes < self._large_bytes)
+            draws.append(Draw(law, self._seed(law, number), make, draw if kept else None))
         assert bounds is not None
         limits = [
             _ILL_CONDITIONED[leaf.dtype in NARROW] * s for leaf, s in zip(self.output_leaves, scales, strict=True)
@@ -352,6 +354,9 @@ class Problem:
             self.tolerances = {law: tuple(t.times(factor) for t in ts) for law, ts in self.tolerances.items()}
             self.labels.append("tightened")
 
+    def _block(self, inputs: list[Any]) -> torch.Tensor:
+        return tree.block_of(inputs, self.input_leaves, self.input_bytes, self.device.kind)
+
     # --- use ------------------------------------------------------------------------------------
 
     def contents(self, number: int) -> tuple[torch.Tensor, str]:
@@ -363,8 +368,7 @@ class Problem:
         if number < len(self._bank):
             return self._bank[number], law
         inputs = self._draw(law, number + 1, self._seed("timed", number))
-        block = torch.zeros(self.input_bytes, dtype=torch.uint8, device=self.device.kind)
-        tree.write(inputs, self.input_leaves, block)
+        block = self._block(inputs)
         if number == len(self._bank) and (number + 1) * self.input_bytes <= self._bank_bytes:
             self._bank.append(block)
         return block, law

@@ -121,7 +121,7 @@ class Meter:
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
         self.fill(self.pairs.calls)
         if self.problem.on_gpu:
-            self.unqueued()
+            self.unqueued(shown)
 
     def fill(self, count: int) -> None:
         """An answer of each side on `count` slots that does not count, so that both have memory for as many outputs."""
@@ -132,7 +132,7 @@ class Meter:
             side.call(self.timeout_s, count)
             side.settle()
 
-    def unqueued(self) -> None:
+    def unqueued(self, shown: Sequence[torch.Tensor]) -> None:
         """Some answers as a caller gets them, who waits for the host to launch each call: what they take, and from that
         how long the GPU is to wait for an answer's calls to be queued. A quick program is bound by its launches."""
         count, sides = self.pairs.calls, (self.reference, self.candidate)
@@ -140,10 +140,9 @@ class Meter:
         asking: list[float] = []
         queueing: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(_UNQUEUED):
-            contents = [self.next()[0] for _ in range(count)]
             for side in sides:
-                for slot, block in enumerate(contents):
-                    side.write(block, slot)
+                for slot in range(count):
+                    side.write(shown[slot % _SHOWN], slot)
                 frame, took = side.call(self.timeout_s, count)
                 spent[side.trusted].append(took)
                 queueing[side.trusted].append(float(frame.code))

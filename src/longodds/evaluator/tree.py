@@ -8,6 +8,7 @@ part of the structure.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -168,6 +169,14 @@ def write(value: object, leaves: Sequence[Leaf], block: torch.Tensor) -> None:
             flat.copy_(source.as_strided((leaf.elements,), (1,), source.storage_offset()))
         else:
             target.copy_(source)
+
+
+def block_of(value: object, leaves: Sequence[Leaf], size: int, device: str) -> torch.Tensor:
+    """A tree's leaves in a new flat uint8 block of `size` bytes on a device, zero between them."""
+    whole = sum(leaf.nbytes for leaf in leaves if leaf.elements == math.prod(leaf.shape)) == size
+    block = (torch.empty if whole else torch.zeros)(size, dtype=torch.uint8, device=device)
+    write(value, leaves, block)
+    return block
 
 
 def read(spec: Spec, block: torch.Tensor) -> Any:
