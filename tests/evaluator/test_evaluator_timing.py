@@ -167,6 +167,22 @@ def test_the_same_is_dismissed_after_few_pairs_and_a_gain_is_not() -> None:
     assert not stats.futile([0.0] * 3, 64, 0.005)
 
 
+@pytest.mark.parametrize("fresh", [None, 1])
+def test_on_a_gpu_unchanged_programs_are_not_called_faster_and_small_gains_are_seen(fresh: int | None) -> None:
+    rng = np.random.default_rng(0)
+
+    def studies(gain: float, count: int) -> list[tuple[bool, int, float]]:
+        shape = (count, sum(simulate_timing.processes(0.001, "cuda", fresh)), stats.LOOKS[-1])
+        fixed, noise = 0.001 * rng.standard_normal((*shape[:2], 1)), 0.002 * rng.standard_normal(shape)
+        return [simulate_timing.ours(d, 0.001, "cuda", fresh) for d in np.log1p(gain) + fixed + noise]
+
+    same = studies(0.0, 300)
+    assert sum(faster for faster, _, _ in same) == 0
+    assert np.quantile([abs(point) for _, _, point in same], 0.95) < 0.01
+    assert np.mean([pairs for _, pairs, _ in same]) < 10
+    assert sum(faster for faster, _, _ in studies(0.03, 50)) >= 45
+
+
 def test_a_family_divides_the_level() -> None:
     rng = np.random.default_rng(0)
     parts = rng.normal(0.05, 0.02, (2, 64)).tolist()
