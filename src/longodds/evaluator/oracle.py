@@ -173,10 +173,10 @@ class Oracle:
                 return blank
             self.processes.settle()
             with self.processes.screening_reference(problem) as reference:
-                # With the same calls behind it as the candidate: a process's past has a share in its speed.
-                for draw in problem.draws:
+                # With the same calls behind it as the candidate: a process's past has a share in its speed. Of a large
+                # task only those that are there.
+                for draw in (d for d in problem.draws if d.kept):
                     reference.write(draw.inputs)
-                    draw.forget()
                     reference.call(self.settings.run_timeout_s)
                 if self.processes.builds.find(problem.task.reference) is None:
                     self.processes.keep_built(reference, problem.task.reference)

@@ -190,10 +190,10 @@ class Meter:
         if self.rng.random() < _DECOY_SHARE:
             # Looks like any other call but draws from another law, one never shown before, and is always checked.
             draw = self.rng.choice(self.problem.decoys)
+            inputs = draw.inputs
             with self.candidate.unaccounted():
                 check_draw(self.problem, self.candidate, draw, self.timeout_s, "in a later call: ")
-            self.reference.write(draw.inputs)
-            draw.forget()
+            self.reference.write(inputs)
             self.reference.call(self.timeout_s)  # both have the same past
         for side in self.order(not first):  # both awake
             side.call(self.timeout_s, 0)
