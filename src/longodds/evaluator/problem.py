@@ -15,6 +15,7 @@ import torch
 
 from longodds.errors import UserError
 from longodds.evaluator import battery, ceilings, laws, tree
+from longodds.evaluator.bank import Bank
 from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
 from longodds.evaluator.device import Device
 from longodds.evaluator.draws import Draw, Made
@@ -75,10 +76,8 @@ class Problem:
     demands: ceilings.Demands | None = None  # on a GPU
     _module: types.ModuleType | None = None
     _varied: list[int] = field(default_factory=list)
-    _bank: list[torch.Tensor] = field(default_factory=list)
-    _bank_bytes: int = 0
+    _bank: Bank = field(default_factory=Bank)
     _large_bytes: int = 0  # from which on a large task's draws are made anew
-    _blocks: list[torch.Tensor] = field(default_factory=list)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -101,7 +100,7 @@ class Problem:
             self.demands = ceilings.demands(model, first, self.output_leaves, self._seed("demands", 0))
             flags = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
             self.labels.append(f"tf32:matmul={'on' if flags[0] else 'off'},cudnn={'on' if flags[1] else 'off'}")
-        self._bank_bytes = min(_BANK_BYTES[self.device.kind], int(_BANK_SHARE * self.device.room()))
+        self._bank.most = min(_BANK_BYTES[self.device.kind], int(_BANK_SHARE * self.device.room()))
         self.prepare_s = time.monotonic() - start
         return self
 
@@ -365,13 +364,8 @@ class Problem:
         Most are of the base law; some, at secret places, have a few odd elements.
         """
         law = "rare" if "rare" in self.tolerances and self._seed("rare", number) % _RARE_EVERY == 0 else "base"
-        if number < len(self._bank):
-            return self._bank[number], law
-        inputs = self._draw(law, number + 1, self._seed("timed", number))
-        block = self._block(inputs)
-        if number == len(self._bank) and (number + 1) * self.input_bytes <= self._bank_bytes:
-            self._bank.append(block)
-        return block, law
+        seed = self._seed("timed", number)
+        return self._bank.contents(number, lambda: self._block(self._draw(law, number + 1, seed))), law
 
     def left_in(self, block: torch.Tensor) -> list[torch.Tensor]:
         """The input leaves that the reference changes, as views of an input block."""
@@ -380,10 +374,7 @@ class Problem:
     @property
     def output_blocks(self) -> list[torch.Tensor]:
         """Where outputs are copied to, of whatever process: a uint8 block for each leaf."""
-        if not self._blocks:
-            sizes = [max(leaf.nbytes, 1) for leaf in self.output_leaves]
-            self._blocks += [torch.zeros(n, dtype=torch.uint8, device=self.device.kind) for n in sizes]
-        return self._blocks
+        return self._bank.outputs(self.output_leaves, self.device.kind)
 
     @property
     def kept_bytes(self) -> int:
@@ -394,7 +385,6 @@ class Problem:
     def release(self) -> None:
         """Forget the kept contents, drawn again, equal, when the task comes back, and the blocks for outputs."""
         self._bank.clear()
-        self._blocks.clear()
 
     @property
     def names(self) -> list[str]:
