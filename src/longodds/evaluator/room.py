@@ -25,7 +25,7 @@ def _outputs(problem: Problem) -> int:
 
 
 def others_bytes() -> int:
-    """Bytes of the current GPU that are not in use by this process's tensors."""
+    """Bytes of the current GPU that are in use, but for this process's tensors."""
     free, total = torch.cuda.mem_get_info()
     return total - free - torch.cuda.memory_reserved()
 
