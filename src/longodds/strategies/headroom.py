@@ -11,7 +11,6 @@ from longodds.types import Task, digest_text
 
 if TYPE_CHECKING:
     from longodds.evaluator import LocalEvaluator
-    from longodds.types import Verdict
 
 LITTLE = 1.5  # below it a faster program has to save most of what is not moving bytes
 
@@ -32,6 +31,7 @@ def get_init_inputs():
     return []
 """
 _OVERHEAD_BYTES = 1 << 16
+_PAIRS = 8  # of a process pair: medians of so many answers, and advice need not be exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +73,17 @@ class Headroom:
 def measure_headroom(evaluator: LocalEvaluator, task: Task) -> Headroom:
     """Times the unchanged module and a plain copy. Raises UserError for a module that programs cannot be judged by."""
     about = evaluator.describe(task)
-    own = evaluator.evaluate(task, unchanged(task))
+    own = evaluator.evaluate(task, unchanged(task), timed=False)
     if not own.correct:
         raise UserError(f"{task.id}: cannot be judged by, even unchanged it is {own.status}: {own.message}")
     moved = int(about["input_bytes"]) + int(about["output_bytes"])
     source = _COPY.format(numbers=max(1, moved // 8))  # a copy reads each byte and writes each byte
     copy = Task(f"copy of {moved} bytes", "floor", source, digest_text(source))
-    floor = evaluator.evaluate(copy, unchanged(copy))
+    taken: dict[str, list[float]] = {task.id: [], copy.id: []}
     # In turn, and again: a core that was slow for a while would show one of them in a false light.
-    return Headroom(
-        _shortest(own, evaluator.evaluate(task, unchanged(task))),
-        _shortest(floor, evaluator.evaluate(copy, unchanged(copy))),
-        moved,
-    )
-
-
-def _shortest(*verdicts: Verdict) -> float | None:
-    """Both sides ran the same code; what disturbed one of them made it slower, never faster."""
-    times = (us for v in verdicts for us in (v.reference_us, v.runtime_us) if us is not None)
-    return min(times, default=None)
+    for process in (1, 2):
+        for timed in (task, copy):
+            found = evaluator.process_pair(timed, unchanged(timed), process=process, count=_PAIRS)
+            # Both sides ran the same code; what disturbed one of them made it slower, never faster.
+            taken[timed.id] += [found[side] for side in ("reference_us", "runtime_us") if side in found]
+    return Headroom(min(taken[task.id], default=None), min(taken[copy.id], default=None), moved)
