@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs
@@ -30,47 +30,84 @@ from longodds.types import Task
 
 _GATE_S = 120.0
 _GATE = """
-import json, sys, torch
-torch.set_default_device("cuda"); torch.set_grad_enabled(False)
-ask = json.load(sys.stdin)
-space = {}; exec(compile(ask["reference"], "<reference>", "exec"), space)
-torch.manual_seed(42); init = list(space.get("get_init_inputs", list)())
-torch.manual_seed(42); model = space["Model"](*init).cuda()
-draws = []
-for seed in range(3):
-    torch.manual_seed(seed); inputs = space["get_inputs"]()
-    draws.append(([x.cuda() if isinstance(x, torch.Tensor) else x for x in inputs]))
+import json, os, sys
+sink = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what the task's own code prints
+import torch
+torch.set_grad_enabled(False)
 def leaves(out):
     return [out] if isinstance(out, torch.Tensor) else [x for part in out for x in leaves(part)]
-passed = []
-for name, program in ask["programs"].items():
-    own = {}; exec(compile(program, "<program>", "exec"), own)
-    torch.manual_seed(42); other = own["ModelNew"](*init).cuda()
-    good = True
-    for inputs in draws:
-        want, got = leaves(model(*inputs)), leaves(other(*inputs))
-        pairs = zip(want, got)
-        good = good and all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs)
-        del want, got
-        if not good:
-            break
-    if good:
-        passed.append(name)
-print(json.dumps(passed))
+def passed(ask):
+    torch.set_default_device(ask["device"])
+    space = {}; exec(compile(ask["reference"], "<reference>", "exec"), space)
+    torch.manual_seed(42); init = list(space.get("get_init_inputs", list)())
+    torch.manual_seed(42); model = space["Model"](*init).to(ask["device"])
+    draws = []
+    for seed in range(3):
+        torch.manual_seed(seed); inputs = space["get_inputs"]()
+        draws.append([x.to(ask["device"]) if isinstance(x, torch.Tensor) else x for x in inputs])
+    found = []
+    for name, program in ask["programs"].items():
+        own = {}; exec(compile(program, "<program>", "exec"), own)
+        torch.manual_seed(42); other = own["ModelNew"](*init).to(ask["device"])
+        def same(inputs):
+            pairs = zip(leaves(model(*inputs)), leaves(other(*inputs)))
+            return all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs)
+        if all(same(inputs) for inputs in draws):
+            found.append(name)
+    return found
+for line in sys.stdin:
+    try:
+        answer = {"passed": passed(json.loads(line))}
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"[:200]}
+    print(json.dumps(answer), file=sink, flush=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 """
 
 
-def gate(task: Task) -> dict[str, Any]:
-    """Names of programs that compute nothing and pass KernelBench's gate; or why that could not be tried."""
-    request = json.dumps({"reference": task.reference, "programs": trivial_programs(task)})
-    command = [sys.executable, "-c", _GATE]
-    try:
-        done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=_GATE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return {"error": f"over {_GATE_S:g} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1][:200]}
-    return {"passed": json.loads(done.stdout.splitlines()[-1])}
+class Gate:
+    """KernelBench's gate in a process of its own, which loads torch once. Idle while the evaluator measures."""
+
+    def __init__(self, device: str = "cuda") -> None:
+        self._device = device
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def tried(self, task: Task) -> dict[str, Any]:
+        """Names of programs that compute nothing and pass (`passed`), or why that could not be tried (`error`)."""
+        if self._process is None:
+            pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _GATE], stdin=pipe, stdout=pipe, stderr=nowhere, text=True
+            )
+        request = {"reference": task.reference, "programs": trivial_programs(task), "device": self._device}
+        assert self._process.stdin is not None and self._process.stdout is not None
+        timer = threading.Timer(_GATE_S, self._process.kill)
+        timer.start()
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            said = self._process.stdout.readline()
+        except BrokenPipeError:
+            said = ""
+        finally:
+            timer.cancel()
+        if not said:
+            self._end()
+            return {"error": f"its process ended, or took over {_GATE_S:g} s"}
+        return json.loads(said)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
 
 @contextlib.contextmanager
@@ -93,7 +130,7 @@ def peak_mib() -> Generator[list[int]]:
         thread.join()
 
 
-def measured(evaluator: LocalEvaluator, task: Task, *, with_gate: bool) -> dict[str, Any]:
+def measured(evaluator: LocalEvaluator, task: Task, gate: Gate | None) -> dict[str, Any]:
     start = time.monotonic()
     with peak_mib() as peak:
         report = validate_task(evaluator, task)
@@ -101,7 +138,7 @@ def measured(evaluator: LocalEvaluator, task: Task, *, with_gate: bool) -> dict[
     return {
         "seconds": round(seconds, 2),
         "peak_mib": peak[-1],
-        "gate": gate(task) if with_gate else {},
+        "gate": gate.tried(task) if gate else {},
         **summary(report),
     }
 
@@ -171,6 +208,7 @@ def main() -> None:
     parser.add_argument("--levels", default="1:100,2:20,3:20", help="level:number of its problems, the first ones")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after so long")
     parser.add_argument("--no-gate", action="store_true", help="leave KernelBench's gate out")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     arguments = parser.parse_args()
     lines = arguments.log.read_text().splitlines() if arguments.log.exists() else []
@@ -183,13 +221,13 @@ def main() -> None:
         tasks: list[Task] = []
         for level, count in (part.split(":") for part in arguments.levels.split(",")):
             tasks += load_suite(f"kernelbench:{level}", kernelbench_root=arguments.kernelbench_root)[: int(count)]
-        with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator:
+        with open_evaluator(EvaluatorSettings(device=arguments.device)) as evaluator, Gate(arguments.device) as gate:
             for task in tasks:
                 if task.id in rows or time.monotonic() > end:
                     continue
                 try:
                     row = {"key": task.id, "name": task_name(task)}
-                    row |= measured(evaluator, task, with_gate=not arguments.no_gate)
+                    row |= measured(evaluator, task, None if arguments.no_gate else gate)
                 except LongoddsError as error:
                     print(f"{task.id}: {error}", file=sys.stderr, flush=True)
                     continue

@@ -1,0 +1,60 @@
+"""The sweep over KernelBench: its gate as that repository has it, and the table of what was seen."""
+
+from __future__ import annotations
+
+import pytest
+from scripts.sweep_kernelbench import Gate, table
+
+from longodds.types import Task, digest_text
+
+NOTHING = """import torch
+import torch.nn as nn
+class Model(nn.Module):
+    def forward(self, x):
+        return x @ x * 0.0
+def get_inputs():
+    print("answer none")
+    return [torch.randn(8, 8)]
+def get_init_inputs():
+    return []
+"""
+
+
+def task_of(reference: str) -> Task:
+    return Task("test/gate", "test", reference, digest_text(reference))
+
+
+@pytest.mark.slow
+def test_the_gate_lets_through_what_kernelbench_would_and_outlives_what_ends_it() -> None:
+    with Gate("cpu") as gate:
+        assert gate.tried(task_of(NOTHING)) == {"passed": ["zeros", "mean", "previous-output"]}
+        assert gate.tried(task_of(NOTHING.replace("* 0.0", "+ 1"))) == {"passed": []}
+        assert "name 'y' is not defined" in gate.tried(task_of(NOTHING.replace("x @ x", "x @ y")))["error"]
+        assert "ended" in gate.tried(task_of(f"import os\nos._exit(3)\n{NOTHING}"))["error"]
+        assert gate.tried(task_of(NOTHING))["passed"] == ["zeros", "mean", "previous-output"]
+
+
+def row(key: str, low: float, of_ceiling: float | None, passed: list[str]) -> dict[str, object]:
+    numbers = {"speedup": 1.0, "reference_us": 12.3456, "gbps": 1000.0, "tflops": None, "of_ceiling": of_ceiling}
+    return numbers | {
+        "key": key,
+        "status": "correct",
+        "ci": [low, 1.1],
+        "seconds": 2.0,
+        "prepare_s": 0.5,
+        "peak_mib": 2048,
+        "ok": not passed,
+        "problems": ["zeros is correct"] if passed else [],
+        "labels": ["tf32:matmul=off,cudnn=on", "yardstick:fewer-laws"],
+        "gate": {"passed": passed},
+    }
+
+
+def test_the_table_says_what_is_odd_and_counts() -> None:
+    text = table([row("kernelbench:1/1", 0.99, 0.5, []), row("kernelbench:1/2", 1.01, None, ["zeros"])])
+    first, second = [line for line in text.splitlines() if line.startswith("| kernelbench")]
+    assert first.split(" | ")[1:8] == ["correct 1.000", "12.35", "1000", "", "2.00x", "2.0", "2.0"]
+    assert "tf32" not in first
+    assert "| zeros | zeros is correct; yardstick:fewer-laws |" in second
+    assert "2 problems: 2 unchanged programs correct, 1 of them called faster, 1 fit to judge by; 4 s in all" in text
+    assert "1 let a program that computes nothing through" in text
