@@ -1,7 +1,7 @@
 """All problems of KernelBench on a GPU: what runs, what it takes, what its own gate lets through, what can be gained.
 
     python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:100,2:20,3:20]
-    python -m scripts.sweep_kernelbench --log sweep.jsonl --table
+    python -m scripts.sweep_kernelbench --log sweep.jsonl --table [--split splits/l1_seed42.json]
 
 Each problem is validated as `longodds tasks validate --device cuda` does, its unchanged reference timed among that; and
 programs that compute nothing are tried on KernelBench's gate (three draws of its inputs, `allclose` at 1e-4), in a
@@ -25,7 +25,7 @@ from typing import Any, Self
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs
 from longodds.evaluator.validate import TaskReport, validate_task
-from longodds.tasks import load_suite, task_name
+from longodds.tasks import load_split, load_suite, task_name
 from longodds.types import Task
 
 _GATE_S = 120.0
@@ -197,6 +197,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def evaluated(split: Path) -> set[str]:
+    """Ids of the tasks in a split's evaluation half. Raises UserError for a file that is none."""
+    document = load_split(split)
+    level = document["level"].removeprefix("level_")
+    return {f"kernelbench:{level}/{number}" for number in document["problem_ids"]["eval"]}
+
+
 def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
@@ -210,14 +217,16 @@ def main() -> None:
     parser.add_argument("--no-gate", action="store_true", help="leave KernelBench's gate out")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
+    parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")
     arguments = parser.parse_args()
     lines = arguments.log.read_text().splitlines() if arguments.log.exists() else []
     rows = {row["key"]: row for row in map(json.loads, lines)}
-    if arguments.table:
-        print(table(list(rows.values())))
-        return
     end = time.monotonic() + arguments.seconds
     try:
+        if arguments.table:
+            shown = rows.keys() if arguments.split is None else evaluated(arguments.split)
+            print(table([row for key, row in rows.items() if key in shown]))
+            return
         tasks: list[Task] = []
         for level, count in (part.split(":") for part in arguments.levels.split(",")):
             tasks += load_suite(f"kernelbench:{level}", kernelbench_root=arguments.kernelbench_root)[: int(count)]

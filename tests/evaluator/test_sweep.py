@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from scripts.sweep_kernelbench import Gate, table
+from scripts.sweep_kernelbench import Gate, evaluated, table
 
 from longodds.types import Task, digest_text
 
@@ -58,3 +60,9 @@ def test_the_table_says_what_is_odd_and_counts() -> None:
     assert "| zeros | zeros is correct; yardstick:fewer-laws |" in second
     assert "2 problems: 2 unchanged programs correct, 1 of them called faster, 1 fit to judge by; 4 s in all" in text
     assert "1 let a program that computes nothing through" in text
+
+
+def test_the_evaluation_half_of_a_split_is_named_as_its_tasks_are() -> None:
+    found = evaluated(Path(__file__).parents[2] / "splits" / "l1_seed42.json")
+    assert len(found) == 20
+    assert {"kernelbench:1/4", "kernelbench:1/98"} <= found
