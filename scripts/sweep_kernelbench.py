@@ -215,7 +215,6 @@ def main() -> None:
     parser.add_argument("--levels", default="1:100,2:20,3:20", help="level:number of its problems, the first ones")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after so long")
     parser.add_argument("--no-gate", action="store_true", help="leave KernelBench's gate out")
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")
     arguments = parser.parse_args()
@@ -230,7 +229,7 @@ def main() -> None:
         tasks: list[Task] = []
         for level, count in (part.split(":") for part in arguments.levels.split(",")):
             tasks += load_suite(f"kernelbench:{level}", kernelbench_root=arguments.kernelbench_root)[: int(count)]
-        with open_evaluator(EvaluatorSettings(device=arguments.device)) as evaluator, Gate(arguments.device) as gate:
+        with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator, Gate() as gate:
             for task in tasks:
                 if task.id in rows or time.monotonic() > end:
                     continue

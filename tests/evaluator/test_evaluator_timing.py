@@ -279,14 +279,16 @@ def test_where_processes_differ_by_much_a_clear_loser_still_goes_early(tmp_path:
     calibration = tmp_path / "calibration.json"
     calibration.write_text(json.dumps({"between_process_sd": 0.03}))
     slower = unchanged(TASK).replace("torch.exp(x)", "[torch.exp(x) for _ in range(6)][0]")
-    losers: list[Verdict] = []
     with open_evaluator(EvaluatorSettings(calibration=calibration)) as opened:
-        # What else happens on the machine during one of four pairs may ask for more of them: it gets three.
-        while len(losers) < 3 and not (losers and losers[-1].pairs <= 4):
-            losers.append(opened.evaluate(TASK, slower + f"\n# {len(losers)}\n"))
-            assert losers[-1].status is Status.CORRECT, losers[-1].message
-            assert losers[-1].speedup is not None and losers[-1].speedup < 0.5
-        assert losers[-1].pairs <= 4, losers
+        # What else happens on the machine during one of four pairs may ask for more of them: it gets three attempts.
+        for _ in range(3):
+            loser = opened.evaluate(TASK, slower)
+            assert loser.status is Status.CORRECT, loser.message
+            assert loser.speedup is not None and loser.speedup < 0.5
+            if loser.pairs <= 4:
+                break
+        else:
+            pytest.fail(str(loser))
         assert opened.evaluate(TASK, reworded(TASK, 0)).pairs >= 16
 
 

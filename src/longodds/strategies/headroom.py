@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from longodds.errors import UserError
+from longodds.errors import LongoddsError, UserError
 from longodds.evaluator import unchanged
 from longodds.types import Task, digest_text
 
@@ -71,7 +71,8 @@ class Headroom:
 
 
 def measure_headroom(evaluator: LocalEvaluator, task: Task) -> Headroom:
-    """Times the unchanged module and a plain copy. Raises UserError for a module that programs cannot be judged by."""
+    """Times the unchanged module and a plain copy. Raises UserError for a module that programs cannot be judged by, and
+    InfraError where it could not be timed in either of two process pairs."""
     about = evaluator.describe(task)
     own = evaluator.evaluate(task, unchanged(task), timed=False)
     if not own.correct:
@@ -80,10 +81,17 @@ def measure_headroom(evaluator: LocalEvaluator, task: Task) -> Headroom:
     source = _COPY.format(numbers=max(1, moved // 8))  # a copy reads each byte and writes each byte
     copy = Task(f"copy of {moved} bytes", "floor", source, digest_text(source))
     taken: dict[str, list[float]] = {task.id: [], copy.id: []}
+    failures: list[LongoddsError] = []
     # In turn, and again: a core that was slow for a while would show one of them in a false light.
     for process in (1, 2):
         for timed in (task, copy):
-            found = evaluator.process_pair(timed, unchanged(timed), process=process, count=_PAIRS)
+            try:
+                found = evaluator.process_pair(timed, unchanged(timed), process=process, count=_PAIRS)
+            except LongoddsError as error:  # a busy machine may be at fault
+                failures += [error] if timed is task else []
+                continue
             # Both sides ran the same code; what disturbed one of them made it slower, never faster.
             taken[timed.id] += [found[side] for side in ("reference_us", "runtime_us") if side in found]
+    if len(failures) == 2:
+        raise failures[-1]
     return Headroom(min(taken[task.id], default=None), min(taken[copy.id], default=None), moved)
