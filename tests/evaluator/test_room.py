@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import torch
 from small_task import REFERENCE
 
 from longodds.evaluator import EvaluatorSettings, battery, compare, laws, problem, stats, timing
+from longodds.evaluator.oracle import Oracle
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.room import Need
 from longodds.evaluator.sides import Cheat, Spent
@@ -20,6 +22,7 @@ from longodds.types import Task, digest_text
 GIB = 1 << 30
 SOFTMAX = REFERENCE.replace("x @ x.t()", "20 * x")
 TASK = Task("test/large", "test", SOFTMAX, digest_text(SOFTMAX))
+OTHER = Task("test/other", "test", REFERENCE, digest_text(REFERENCE))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,32 @@ def test_what_only_rare_inputs_tell_is_told_of_a_large_task(large: Problem) -> N
             found.add(draw.law)
     assert found == {"heavy"}
     assert battery.passing(large, 1.0) == ""
+
+
+def test_a_task_that_is_forgotten_gives_its_memory_back(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = weakref.ref(oracle.problem(TASK).draws[0].expected[0])
+    oracle.problem(OTHER)
+    assert gone() is not None  # it may be asked about again
+    monkeypatch.setattr("longodds.evaluator.oracle.too_much_kept", lambda device: True)
+    oracle.problem(TASK)
+    oracle.problem(OTHER)
+    assert gone() is None
+
+
+def test_a_task_that_finds_no_memory_finds_it_where_others_had_it(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oracle.problem(TASK)
+    load = Problem.load
+
+    def full(this: Problem) -> Problem:
+        if oracle.problems:
+            raise torch.OutOfMemoryError("no memory")
+        return load(this)
+
+    monkeypatch.setattr(Problem, "load", full)
+    assert list(oracle.problem(OTHER).tolerances)
+    assert list(oracle.problems) == [OTHER.digest]
 
 
 def test_fewer_process_pairs_are_taken_where_memory_holds_no_more() -> None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import torch
 from small_task import RAISES, RIGHT, TASK, WRONG, alive
 
-from longodds.evaluator import EvaluatorSettings, forks
-from longodds.evaluator.forks import ForkServers, remove_tree
+from longodds.evaluator import forks
 from longodds.evaluator.oracle import Oracle
 from longodds.types import Status
 
@@ -24,21 +19,9 @@ THERE = CHECKS.replace("CHECK", "__file__.endswith('/program.py') and 'ModelNew'
 
 
 @pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    threads = torch.get_num_threads()
-    root = Path(tempfile.mkdtemp(prefix="longodds-"))
-    root.chmod(0o711)
-    settings = EvaluatorSettings()
-    servers = ForkServers(settings, root)
-    opened = Oracle(settings, servers)
-    opened.processes.ahead = True
-    yield opened
-    opened.close()
-    left = list(root.glob("child-*"))
-    remove_tree(root)
-    torch.set_num_threads(threads)
-    torch.set_grad_enabled(True)
-    assert left == []
+def oracle(oracle: Oracle) -> Oracle:
+    oracle.processes.ahead = True
+    return oracle
 
 
 def test_programs_get_the_same_verdicts_from_a_process_that_waited(oracle: Oracle) -> None:

@@ -6,6 +6,7 @@ checks it on every law, times it against a trusted child, and answers with a ver
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import time
@@ -28,7 +29,7 @@ from longodds.evaluator.naive import NaiveWays
 from longodds.evaluator.outcome import Judged, clean, judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
-from longodds.evaluator.room import Need, memory_to_time, others_bytes, too_many_kept
+from longodds.evaluator.room import Need, memory_to_time, others_bytes, too_much_kept
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Pairs
@@ -72,21 +73,27 @@ class Oracle:
         """The task's state, made on first use. Raises UserError when the task can't be judged."""
         self.processes.retire()
         if task.digest != self._at_work:
-            self.processes.end_standing()
-            for other in self.problems.values():
-                other.release()
-            others = [d for d in self.problems if d != task.digest]
-            while others and too_many_kept(self.device, [self.problems[d] for d in others]):
-                self.problems.pop(others.pop(0))
-            self._return_memory()
+            self._put_aside()
             self._at_work = task.digest
+            others = [d for d in self.problems if d != task.digest]
+            while others and too_much_kept(self.device):
+                self.problems.pop(others.pop(0))
+                self._return_memory()
         if task.digest not in self.problems:
             while len(self.problems) >= _PROBLEMS_KEPT:
                 self.problems.pop(next(iter(self.problems)))
             self.problems[task.digest] = self._load(task)
         return self.problems[task.digest]
 
+    def _put_aside(self) -> None:
+        """No task is at work: what each can make again is given back."""
+        self.processes.end_standing()
+        for problem in self.problems.values():
+            problem.release()
+        self._return_memory()
+
     def _return_memory(self) -> None:
+        gc.collect()  # a draw knows its task, to be made anew, and a task its draws; a task's code may be as entangled
         sandbox.return_memory()
         if self.device.on_gpu:
             torch.cuda.empty_cache()

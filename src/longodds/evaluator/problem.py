@@ -263,6 +263,7 @@ class Problem:
                 raise UserError(f"{self.task.id}: {reason}")
             if reason:
                 self.dropped[law] = reason
+        yardstick.settle()
         if any(moved.values()):
             self.labels.append("laws:ineffective")
         if brief or large or "the yardstick takes too long" in self.dropped.values():
@@ -312,6 +313,8 @@ class Problem:
                 # How far one rounding moves many elements, one draw tells; few can be moved little by luck.
                 moved = yardstick.moved(inputs).leaves if number == 0 or few else (None,) * len(truth.leaves)
             except Exception as error:  # boundary: the task's own code may raise anything
+                if law == "base" and isinstance(error, torch.OutOfMemoryError):
+                    raise  # there may be more when other tasks are forgotten
                 return f"the reference fails: {type(error).__name__}: {error}"
             if [t.shape for t in got.leaves[:count]] != [leaf.shape for leaf in self.output_leaves]:
                 return "the output changes shape"
@@ -379,8 +382,7 @@ class Problem:
     @property
     def kept_bytes(self) -> int:
         """Of its draws, which stay while other tasks are judged."""
-        draws = [*self.draws, *self.decoys]
-        return sum(draw.nbytes for draw in draws)
+        return sum(draw.nbytes for draw in (*self.draws, *self.decoys))
 
     def release(self) -> None:
         """Forget the kept contents, drawn again, equal, when the task comes back, and the blocks for outputs."""

@@ -11,7 +11,7 @@ from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots, stride
 
 _CONTEXT_BYTES = 1 << 30  # of a process on a GPU, and what its libraries want
-_KEPT_SHARE = 1 / 16  # of the GPU's memory, for the draws of tasks that are not at work
+_KEPT_SHARE = 1 / 16  # of the GPU's memory, for tasks that are not at work
 _COMPARING = 3  # times a call's inputs and outputs, which comparing them takes
 
 
@@ -52,6 +52,6 @@ class Need:
         return most
 
 
-def too_many_kept(device: Device, problems: list[Problem]) -> bool:
-    """Whether the draws of these tasks, none of them at work, take more of a GPU than they are worth."""
-    return device.on_gpu and sum(p.kept_bytes for p in problems) > _KEPT_SHARE * device.total_bytes
+def too_much_kept(device: Device) -> bool:
+    """Whether what the oracle has on a GPU, of tasks that are not at work, is more than they are worth."""
+    return device.on_gpu and torch.cuda.memory_allocated() > _KEPT_SHARE * device.total_bytes

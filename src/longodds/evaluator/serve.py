@@ -6,6 +6,7 @@ Torch is loaded here after the first fork server was started, so that both load 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -80,6 +81,8 @@ def _serve(settings: EvaluatorSettings, servers: ForkServers, source: Any, sink:
     except UserError as error:
         answer({"user_error": str(error)})
         return
+    gc.collect()
+    gc.freeze()  # what is here now stays, and need not be looked through whenever memory is given back
     answer({"ready": oracle.digest, "isolation": oracle.isolation, "arch": oracle.arch})
     try:
         for line in source:

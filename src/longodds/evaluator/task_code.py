@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import types
 
+import torch
+
 from longodds.errors import UserError
 from longodds.types import Task
 
@@ -23,7 +25,7 @@ def load_module(task: Task) -> types.ModuleType:
 
 
 class named:
-    """Names the task and the part that failed: the caller's file, so a UserError."""
+    """Names the task and the part that failed: the caller's file, so a UserError. Not so a GPU that is full."""
 
     def __init__(self, task: Task, part: str, kinds: type[Exception] = Exception) -> None:
         self.task, self.part, self.kinds = task, part, kinds
@@ -32,5 +34,5 @@ class named:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self.kinds) and not isinstance(error, UserError):
+        if isinstance(error, self.kinds) and not isinstance(error, (UserError, torch.OutOfMemoryError)):
             raise UserError(f"{self.task.id}: {self.part}: {type(error).__name__}: {error}") from None
