@@ -1,12 +1,12 @@
 """All problems of KernelBench on a GPU: what runs, what it takes, what its own gate lets through, what can be gained.
 
-    python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:100,2:20,3:20]
+    python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:1-100,2:1-20,3:4-10,3:13-25]
     python -m scripts.sweep_kernelbench --log sweep.jsonl --table [--split splits/l1_seed42.json]
 
-Each problem is validated as `longodds tasks validate --device cuda` does, its unchanged reference timed among that; and
-programs that compute nothing are tried on KernelBench's gate (three draws of its inputs, `allclose` at 1e-4), in a
-process of their own. A line of the log a problem: the same command goes on where it stopped. --table prints
-Markdown from the log alone.
+Each problem is validated as `longodds tasks validate --device cuda` does, its unchanged reference timed among that.
+When the evaluator has given the GPU's memory back, programs that compute nothing are tried on KernelBench's gate (three
+draws of its inputs, `allclose` at 1e-4), in a process of their own. Two lines of the log a problem: the same command
+goes on where it stopped. --table prints Markdown from the log alone.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from longodds.tasks import load_split, load_suite, task_name
 from longodds.types import Task
 
 _GATE_S = 120.0
+_USUAL = ("tf32", "uncalibrated", "yardstick:declared-precision", "yardstick:fewer-laws")  # labels
 _GATE = """
 import json, os, sys
 sink = os.fdopen(os.dup(1), "w")
@@ -68,7 +69,7 @@ for line in sys.stdin:
 
 
 class Gate:
-    """KernelBench's gate in a process of its own, which loads torch once. Idle while the evaluator measures."""
+    """KernelBench's gate in a process of its own, which loads torch once."""
 
     def __init__(self, device: str = "cuda") -> None:
         self._device = device
@@ -130,17 +131,12 @@ def peak_mib() -> Generator[list[int]]:
         thread.join()
 
 
-def measured(evaluator: LocalEvaluator, task: Task, gate: Gate | None) -> dict[str, Any]:
+def measured(evaluator: LocalEvaluator, task: Task) -> dict[str, Any]:
     start = time.monotonic()
     with peak_mib() as peak:
         report = validate_task(evaluator, task)
     seconds = time.monotonic() - start
-    return {
-        "seconds": round(seconds, 2),
-        "peak_mib": peak[-1],
-        "gate": gate.tried(task) if gate else {},
-        **summary(report),
-    }
+    return {"seconds": round(seconds, 2), "peak_mib": peak[-1], "gate": {}, **summary(report)}
 
 
 def summary(report: TaskReport) -> dict[str, Any]:
@@ -155,6 +151,7 @@ def summary(report: TaskReport) -> dict[str, Any]:
         "speedup": own.speedup if own else None,
         "ci": [own.ci_low, own.ci_high] if own else None,
         "reference_us": report.reference_us,
+        "floor_us": report.floor_us,
         "gbps": own.gbps if own else None,
         "tflops": own.tflops if own else None,
         "of_ceiling": own.of_ceiling if own else None,
@@ -164,37 +161,45 @@ def summary(report: TaskReport) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: a line for each problem, then sums."""
     lines = [
-        "| problem | unchanged | us | GB/s | TFLOP/s | gain at most | s | GiB | nothing passes theirs | what is odd |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| problem | unchanged | us | GB/s | TFLOP/s | floor allows | s | GiB | yardstick | passes theirs | odd |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         speedup = "" if row["speedup"] is None else f" {row['speedup']:.3f}"
-        gain = "" if not row["of_ceiling"] else f"{max(1 / row['of_ceiling'], 1.0):.2f}x"
+        gain = f"{row['reference_us'] / row['floor_us']:.4g}x" if row["reference_us"] and row["floor_us"] else ""
         passed = ", ".join(row["gate"].get("passed", [])) or row["gate"].get("error", "")
-        odd = "; ".join([*row["problems"], *(x for x in row["labels"] if not x.startswith(("tf32", "uncalibrated")))])
+        odd = "; ".join([*row["problems"], *(label for label in row["labels"] if not label.startswith(_USUAL))])
+        yardstick = "fp32" if "yardstick:declared-precision" in row["labels"] else "fp64"
         cells = (
-            row["key"],
+            row["key"].removeprefix("kernelbench:"),
             row["status"] + speedup,
             _rounded(row["reference_us"]),
             _rounded(row["gbps"]),
             _rounded(row["tflops"]),
             gain,
             f"{row['seconds']:.1f}",
-            f"{row['peak_mib'] / 1024:.1f}",
-            passed,
+            f"{row['peak_mib'] / 1024:.0f}",
+            yardstick + (", fewer laws" if "yardstick:fewer-laws" in row["labels"] else ""),
+            passed.replace("|", "/")[:80],
             odd.replace("|", "/")[:160],
         )
         lines.append("| " + " | ".join(cells) + " |")
     correct = [row for row in rows if row["status"] == "correct"]
     faster = sum((row["ci"][0] or 0.0) > 1 for row in correct)
+    off = sorted(abs(row["speedup"] - 1) for row in correct if row["speedup"])
     lines.append(
         f"\n{len(rows)} problems: {len(correct)} unchanged programs correct, {faster} of them called faster, "
+        f"off by {_percentile(off, 0.5):.2%} at the median and {_percentile(off, 0.95):.2%} at the 95th percentile; "
         f"{sum(row['ok'] for row in rows)} fit to judge by; {sum(row['seconds'] for row in rows):.0f} s in all, "
         f"preparing {sum(row['prepare_s'] for row in rows):.0f} s of it; "
         f"{sum(bool(row['gate'].get('passed')) for row in rows)} let a program that computes nothing through "
         "KernelBench's gate."
     )
     return "\n".join(lines)
+
+
+def _percentile(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(int(share * len(ascending)), len(ascending) - 1)] if ascending else 0.0
 
 
 def evaluated(split: Path) -> set[str]:
@@ -208,40 +213,67 @@ def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+class Log:
+    """What is known of each problem, by its id; later lines add to earlier ones."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        for line in path.read_text().splitlines() if path.exists() else ():
+            row = json.loads(line)
+            self.rows.setdefault(row["key"], {}).update(row)
+
+    def add(self, key: str, **found: Any) -> None:
+        row = {"key": key, **found}
+        self.rows.setdefault(key, {}).update(row)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row)[:400], file=sys.stderr, flush=True)
+
+
+def chosen(levels: str, root: str | None) -> list[Task]:
+    """Tasks by `level:first-last,...`, numbers of problems. Raises UserError."""
+    tasks: list[Task] = []
+    for level, span in (part.split(":") for part in levels.split(",")):
+        first, last = (int(n) for n in span.split("-"))
+        suite = load_suite(f"kernelbench:{level}", kernelbench_root=root)
+        tasks += [task for task in suite if first <= int(task.id.rpartition("/")[2]) <= last]
+    return tasks
+
+
+def sweep(tasks: Sequence[Task], log: Log, end: float) -> None:
+    """Measure what the log lacks; begin no problem after `end`."""
+    left = [task for task in tasks if task.id not in log.rows]
+    with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator:
+        for task in left:
+            if time.monotonic() > end:
+                break
+            try:
+                log.add(task.id, name=task_name(task), **measured(evaluator, task))
+            except LongoddsError as error:
+                print(f"{task.id}: {error}", file=sys.stderr, flush=True)
+    with Gate() as gate:
+        for task in tasks:
+            if task.id in log.rows and "passed" not in log.rows[task.id]["gate"]:
+                log.add(task.id, gate=gate.tried(task))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernelbench-root")
     parser.add_argument("--log", type=Path, default=Path("sweep.jsonl"))
-    parser.add_argument("--levels", default="1:100,2:20,3:20", help="level:number of its problems, the first ones")
+    parser.add_argument("--levels", default="1:1-100,2:1-20,3:4-10,3:13-25", help="level:first-last of its problems' numbers")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after so long")
-    parser.add_argument("--no-gate", action="store_true", help="leave KernelBench's gate out")
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")
     arguments = parser.parse_args()
-    lines = arguments.log.read_text().splitlines() if arguments.log.exists() else []
-    rows = {row["key"]: row for row in map(json.loads, lines)}
-    end = time.monotonic() + arguments.seconds
+    end, log = time.monotonic() + arguments.seconds, Log(arguments.log)
     try:
-        if arguments.table:
-            shown = rows.keys() if arguments.split is None else evaluated(arguments.split)
-            print(table([row for key, row in rows.items() if key in shown]))
+        if not arguments.table:
+            sweep(chosen(arguments.levels, arguments.kernelbench_root), log, end)
             return
-        tasks: list[Task] = []
-        for level, count in (part.split(":") for part in arguments.levels.split(",")):
-            tasks += load_suite(f"kernelbench:{level}", kernelbench_root=arguments.kernelbench_root)[: int(count)]
-        with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator, Gate() as gate:
-            for task in tasks:
-                if task.id in rows or time.monotonic() > end:
-                    continue
-                try:
-                    row = {"key": task.id, "name": task_name(task)}
-                    row |= measured(evaluator, task, None if arguments.no_gate else gate)
-                except LongoddsError as error:
-                    print(f"{task.id}: {error}", file=sys.stderr, flush=True)
-                    continue
-                with arguments.log.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row)[:400], file=sys.stderr, flush=True)
+        shown = log.rows.keys() if arguments.split is None else evaluated(arguments.split)
+        print(table([row for key, row in log.rows.items() if key in shown]))
     except LongoddsError as error:
         sys.exit(f"sweep_kernelbench: {error}")
 

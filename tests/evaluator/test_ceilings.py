@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from longodds.evaluator.ceilings import Ceilings, Demands, rated
 from longodds.types import Status, Verdict
@@ -47,6 +50,24 @@ def test_other_algebra_is_honest() -> None:
     assert verdict.tflops == pytest.approx(100.0)
     assert verdict.of_ceiling == pytest.approx(2.0)
     assert verdict.labels == ("above_roofline",)
+
+
+@pytest.fixture
+def _tf32_for_convolutions() -> Iterator[None]:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32, cudnn.allow_tf32 = False, True
+    yield
+    matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("_tf32_for_convolutions")
+def test_convolutions_are_rated_by_what_they_may_use() -> None:
+    needed = Demands(bytes=1000, flops=90_000_000_000, convolved=80_000_000_000)  # 200 us each
+    assert MOST.work_us(needed) == pytest.approx(400.0)
+    assert rated(timed(800.0), needed, MOST).of_ceiling == pytest.approx(0.5)
+    torch.backends.cudnn.allow_tf32 = False
+    assert MOST.work_us(needed) == pytest.approx(1800.0)
 
 
 def test_what_was_not_timed_has_no_rates() -> None:

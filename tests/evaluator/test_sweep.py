@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts.sweep_kernelbench import Gate, evaluated, table
+from scripts.sweep_kernelbench import Gate, Log, evaluated, table
 
 from longodds.types import Task, digest_text
 
@@ -36,8 +36,8 @@ def test_the_gate_lets_through_what_kernelbench_would_and_outlives_what_ends_it(
         assert gate.tried(task_of(NOTHING))["passed"] == ["zeros", "mean", "previous-output"]
 
 
-def row(key: str, low: float, of_ceiling: float | None, passed: list[str]) -> dict[str, object]:
-    numbers = {"speedup": 1.0, "reference_us": 12.3456, "gbps": 1000.0, "tflops": None, "of_ceiling": of_ceiling}
+def row(key: str, low: float, floor_us: float | None, passed: list[str]) -> dict[str, object]:
+    numbers = {"speedup": 1.0, "reference_us": 12.3456, "gbps": 1000.0, "tflops": None, "floor_us": floor_us}
     return numbers | {
         "key": key,
         "status": "correct",
@@ -53,12 +53,14 @@ def row(key: str, low: float, of_ceiling: float | None, passed: list[str]) -> di
 
 
 def test_the_table_says_what_is_odd_and_counts() -> None:
-    text = table([row("kernelbench:1/1", 0.99, 0.5, []), row("kernelbench:1/2", 1.01, None, ["zeros"])])
-    first, second = [line for line in text.splitlines() if line.startswith("| kernelbench")]
-    assert first.split(" | ")[1:8] == ["correct 1.000", "12.35", "1000", "", "2.00x", "2.0", "2.0"]
+    text = table([row("kernelbench:1/1", 0.99, 6.1728, []), row("kernelbench:1/2", 1.01, None, ["zeros"])])
+    first, second = [line for line in text.splitlines() if line.startswith("| 1/")]
+    cells = ["correct 1.000", "12.35", "1000", "", "2x", "2.0", "2", "fp64, fewer laws"]
+    assert first.split(" | ")[1:9] == cells
     assert "tf32" not in first
-    assert "| zeros | zeros is correct; yardstick:fewer-laws |" in second
-    assert "2 problems: 2 unchanged programs correct, 1 of them called faster, 1 fit to judge by; 4 s in all" in text
+    assert second.endswith("| zeros | zeros is correct |")
+    assert "2 problems: 2 unchanged programs correct, 1 of them called faster, off by 0.00% at the median" in text
+    assert "1 fit to judge by; 4 s in all" in text
     assert "1 let a program that computes nothing through" in text
 
 
@@ -66,3 +68,13 @@ def test_the_evaluation_half_of_a_split_is_named_as_its_tasks_are() -> None:
     found = evaluated(Path(__file__).parents[2] / "splits" / "l1_seed42.json")
     assert len(found) == 20
     assert {"kernelbench:1/4", "kernelbench:1/98"} <= found
+
+
+def test_a_log_is_gone_on_with_and_later_lines_add_to_earlier_ones(tmp_path: Path) -> None:
+    log = Log(tmp_path / "sweep.jsonl")
+    log.add("kernelbench:1/1", status="correct", gate={})
+    log.add("kernelbench:1/2", status="incorrect", gate={})
+    log.add("kernelbench:1/1", gate={"passed": ["zeros"]})
+    again = Log(tmp_path / "sweep.jsonl").rows
+    assert list(again) == ["kernelbench:1/1", "kernelbench:1/2"]
+    assert again["kernelbench:1/1"] == {"key": "kernelbench:1/1", "status": "correct", "gate": {"passed": ["zeros"]}}

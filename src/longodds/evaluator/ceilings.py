@@ -25,6 +25,7 @@ _REPEATS = 5
 _SHOWN = 8  # elements of an input that are changed, each alone
 # If all of them matter, at least so much of the input does (95 %, exact binomial); what does not is left out anyway.
 _AT_LEAST = 0.05 ** (1 / _SHOWN)
+_FAR = 1e4  # times the largest element
 _SLOW_S = 0.25  # a reference that takes longer is not asked again and again
 _MARGIN = 0.95  # of the least time: ceilings are measured too
 
@@ -45,9 +46,15 @@ class Ceilings:
         of it, and is as fast as may be."""
         return max(0.0, moved_bytes - self.cache_bytes) / self.memory_gbps / 1e3
 
-    def matmul_tflops(self) -> float:
-        """Of the precision that PyTorch multiplies fp32 matrices in, as its flags are."""
-        return self.tflops["tf32" if torch.backends.cuda.matmul.allow_tf32 else "fp32"]
+    def floor_us(self, needed: Demands) -> float:
+        """Microseconds below which a call is not believed: of the least time, what measuring it allows."""
+        return _MARGIN * self.least_us(needed.bytes)
+
+    def work_us(self, needed: Demands) -> float:
+        """Microseconds that the reference's products and convolutions of fp32 take at least, as PyTorch's flags are."""
+        matmul = self.tflops["tf32" if torch.backends.cuda.matmul.allow_tf32 else "fp32"]
+        convolution = self.tflops["tf32" if torch.backends.cudnn.allow_tf32 else "fp32"]
+        return ((needed.flops - needed.convolved) / matmul + needed.convolved / convolution) / 1e6
 
 
 def measure() -> Ceilings:
@@ -100,29 +107,32 @@ def _best_s(action: Callable[[], object]) -> float:
 @dataclass(frozen=True, slots=True)
 class Demands:
     """What any program for a task must do in a call. bytes: moved from and to memory. flops: the reference's products
-    and convolutions; other algebra may need fewer."""
+    and convolutions, convolved: its convolutions alone; other algebra may need fewer."""
 
     bytes: int
     flops: int
+    convolved: int = 0
 
 
 def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Leaf], seed: int) -> Demands:
     """Of a task, with the reference on some inputs of it.
 
     bytes: all outputs, and of each floating-point input the part that is shown to matter: elements are changed one at a
-    time, at random places; an input with one that changes no output shows nothing.
+    time, at random places, a little and to where a sum or an extreme over many can't miss it; an input with one that
+    changes no output shows nothing.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
         plain = ask(model, fresh(inputs)).leaves
     flops, least = counter.get_total_flops(), sum(leaf.nbytes for leaf in outputs)
+    convolved = sum(n for op, n in counter.get_flop_counts().get("Global", {}).items() if "convolution" in str(op))
     start = time.monotonic()
     again = ask(model, fresh(inputs)).leaves
     torch.cuda.synchronize()
     steady = all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     if not steady or time.monotonic() - start > _SLOW_S:
-        return Demands(least, flops)
+        return Demands(least, flops, convolved)
     draws = random.Random(seed)
     leaves = [v for v in tree.values(inputs) if isinstance(v, torch.Tensor) and v.is_floating_point()]
     for number, leaf in enumerate(leaves):
@@ -130,7 +140,7 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
             continue
         if all(_matters(model, inputs, number, draws.randrange(leaf.numel()), plain) for _ in range(_SHOWN)):
             least += int(_AT_LEAST * leaf.numel() * leaf.element_size())
-    return Demands(least, flops)
+    return Demands(least, flops, convolved)
 
 
 def _matters(model: torch.nn.Module, inputs: list[Any], number: int, place: int, plain: Sequence[torch.Tensor]) -> bool:
@@ -138,9 +148,15 @@ def _matters(model: torch.nn.Module, inputs: list[Any], number: int, place: int,
     changed = fresh(inputs)
     leaf = [v for v in tree.values(changed) if isinstance(v, torch.Tensor) and v.is_floating_point()][number]
     at = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), leaf.shape))
-    leaf[at] = leaf[at] * 2 + 1
-    now = ask(model, changed).leaves
-    return any(not torch.equal(a, b) for a, b in zip(now, plain, strict=True))
+    usual = float(leaf[at])
+    far = min(_FAR * (1 + float(leaf.abs().max())), torch.finfo(leaf.dtype).max / 4)
+    for value in (usual * 2 + 1, far, -far):
+        leaf[at] = value
+        now = ask(model, fresh(changed)).leaves
+        same = all(torch.equal(a, b) for a, b in zip(now, plain, strict=True))
+        if not same and all(bool(torch.isfinite(t.sum())) for t in now):  # infinity times nothing is no use of it
+            return True
+    return False
 
 
 def rated(verdict: Verdict, needed: Demands, most: Ceilings) -> Verdict:
@@ -152,9 +168,9 @@ def rated(verdict: Verdict, needed: Demands, most: Ceilings) -> Verdict:
         return verdict
     gbps = needed.bytes / verdict.runtime_us / 1e3
     tflops = needed.flops / verdict.runtime_us / 1e6
-    shares = (gbps / most.memory_gbps, tflops / most.matmul_tflops())
+    shares = (gbps / most.memory_gbps, most.work_us(needed) / verdict.runtime_us)
     least = most.least_us(needed.bytes)
-    if verdict.runtime_us < _MARGIN * least:
+    if verdict.runtime_us < most.floor_us(needed):
         return Verdict(
             verdict.task_id,
             Status.REJECTED,

@@ -39,6 +39,11 @@ def is_exact(t: torch.Tensor) -> bool:
     return not (t.is_floating_point() or t.is_complex())
 
 
+def scale_of(t: torch.Tensor) -> float:
+    """The largest element; 1 where there is none, and for exact types."""
+    return float(t.abs().max()) if t.numel() and not is_exact(t) else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Errors:
     """Largest and root-mean-square difference of a leaf (infinite where NaN or infinities do not match).

@@ -228,7 +228,8 @@ class LocalEvaluator:
             yield position, known[digest]
 
     def describe(self, task: Task) -> dict[str, Any]:
-        """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare."""
+        """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare, and on a GPU
+        the microseconds below which no call is believed."""
         return self._ask({"do": "describe", "task": _task(task)})["problem"]
 
     def remeasure(self, task: Task, program: str, *, among: int) -> Verdict:

@@ -107,21 +107,20 @@ class Oracle:
         return problem if timed is task else replace(problem, task=timed)
 
     def _load(self, task: Task) -> Problem:
-        try:
-            return self._loaded(task)
-        except torch.OutOfMemoryError:
-            pass  # once more, when what is kept of other tasks is gone
-        self.problems.clear()
-        self._return_memory()
-        try:
-            return self._loaded(task)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            total = torch.cuda.mem_get_info()[1] / 1e9
-            raise UserError(f"{task.id}: needs more memory than this GPU of {total:.0f} GB has: {error}") from None
+        """Where memory does not suffice, once more when other tasks are forgotten, and then without float64."""
+        said = ""
+        for declared in (False, False, True):
+            try:
+                return self._loaded(task, declared=declared)
+            except torch.OutOfMemoryError as error:
+                said = str(error)
+            self.problems.clear()
+            self._return_memory()
+        total = self.device.total_bytes / 1e9
+        raise UserError(f"{task.id}: needs more memory than this GPU of {total:.0f} GB has: {said}")
 
-    def _loaded(self, task: Task) -> Problem:
-        problem = Problem(task, self.secret, self.device).load()
+    def _loaded(self, task: Task, *, declared: bool) -> Problem:
+        problem = Problem(task, self.secret, self.device, declared).load()
         self._return_memory()
         with self.processes.reference(problem, 0) as side:
             observe_reference(problem, side, self.settings.run_timeout_s)
@@ -223,6 +222,10 @@ class Oracle:
         if renew:
             self.processes.servers.renew()
         return self.measuring.pairs(problem, program, number, count)
+
+    def floor_us(self, problem: Problem) -> float | None:
+        """Microseconds below which no program's call is believed; None on a CPU."""
+        return None if problem.demands is None else self.device.ceilings.floor_us(problem.demands)
 
     def close(self) -> None:
         self.processes.close()

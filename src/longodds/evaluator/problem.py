@@ -16,7 +16,7 @@ import torch
 from longodds.errors import UserError
 from longodds.evaluator import battery, ceilings, laws, tree
 from longodds.evaluator.bank import Bank
-from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names
+from longodds.evaluator.compare import Errors, Tolerance, is_exact, leaf_names, scale_of
 from longodds.evaluator.device import Device
 from longodds.evaluator.draws import Draw, Made
 from longodds.evaluator.task_code import load_module, named
@@ -57,6 +57,7 @@ class Problem:
     task: Task
     secret: int
     device: Device = field(default_factory=Device)
+    declared: bool = False  # judge by the reference in its own precision, whatever there is memory for
     input_spec: tree.Spec = field(default_factory=dict)
     input_leaves: list[tree.Leaf] = field(default_factory=list)
     input_bytes: int = 0
@@ -172,7 +173,7 @@ class Problem:
         """Of two answers to equal inputs; on a GPU sums may come out in another order each time."""
         slack = _REORDERED if self.on_gpu else 0.0
         pairs = list(zip(a.leaves, b.leaves, strict=True))
-        return all(Errors.between(x, y).peak <= slack * _scale(y) for x, y in pairs)
+        return all(Errors.between(x, y).peak <= slack * scale_of(y) for x, y in pairs)
 
     def _first_call(self, model: torch.nn.Module, first: list[Any]) -> None:
         """What the reference returns, and which of its inputs it changes."""
@@ -233,7 +234,7 @@ class Problem:
     def _yardsticks(self, model: torch.nn.Module, first: list[Any], *, handles_nan: bool) -> None:
         """Expected outputs in float64 and tolerances, law by law; laws that say nothing are dropped."""
         start = time.process_time()  # not wall time: a busy machine must not change which laws are used
-        yardstick = Yardstick(model, first, self.mutated)
+        yardstick = Yardstick(model, first, self.mutated, declared=self.declared)
         if yardstick.wide is None:
             self.labels.append("yardstick:declared-precision")
         spent, moved = time.process_time() - start, self._drawn_leaves()
@@ -325,7 +326,7 @@ class Problem:
                 return "exact outputs depend on rounding"
             bounds = [widest(a, b) for a, b in zip(bounds or now, now, strict=True)]
             draw = made(inputs, got, truth)
-            scales = scales or [_scale(t) for t in draw.expected]
+            scales = scales or [scale_of(t) for t in draw.expected]
             make = partial(again, number)
             kept = keep or (number < shown and self.kept_bytes < self._large_bytes)
             draws.append(Draw(law, self._seed(law, number), make, draw if kept else None))
@@ -370,6 +371,10 @@ class Problem:
         seed = self._seed("timed", number)
         return self._bank.contents(number, lambda: self._block(self._draw(law, number + 1, seed))), law
 
+    def kept_contents(self, most: int) -> int:
+        """How many input blocks may be held at once: `most`, or what memory is meant for them, one at least."""
+        return max(1, min(most, self._bank.most // max(self.input_bytes, 1)))
+
     def left_in(self, block: torch.Tensor) -> list[torch.Tensor]:
         """The input leaves that the reference changes, as views of an input block."""
         return [self.input_leaves[i].view(block) for i in self.mutated]
@@ -391,7 +396,3 @@ class Problem:
     @property
     def names(self) -> list[str]:
         return leaf_names(self.output_leaves)
-
-
-def _scale(t: torch.Tensor) -> float:
-    return float(t.abs().max()) if t.numel() and not is_exact(t) else 1.0

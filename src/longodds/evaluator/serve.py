@@ -123,6 +123,7 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
                     "dropped": problem.dropped,
                     "laws": sorted(problem.tolerances),
                     "prepare_s": problem.prepare_s,
+                    "floor_us": oracle.floor_us(problem),
                     "tolerances": {k: [asdict(t) for t in v] for k, v in problem.tolerances.items()},
                     "weights": len(problem.config["weights"]),
                     "input_bytes": problem.input_bytes,

@@ -103,12 +103,13 @@ class Meter:
     def warm(self, seconds: float = 0.03) -> None:
         """Call each side until a time is over and newer calls are no faster than older ones; sets calls per answer."""
         typical = 1.0
-        shown = [self.next()[0] for _ in range(_SHOWN)]  # a program may remember them: they do not come back
+        # A program may remember them: they do not come back.
+        shown = [self.next()[0] for _ in range(self.problem.kept_contents(_SHOWN))]
         for side in (self.candidate, self.reference):
             times: list[float] = []
             start = time.monotonic()
             while True:
-                side.write(shown[len(times) % _SHOWN])
+                side.write(shown[len(times) % len(shown)])
                 times.append(side.call(self.timeout_s)[1].own)
                 half, spent = len(times) // 2, time.monotonic() - start
                 settled = half >= 2 and min(times[half:]) > 0.95 * min(times[:half])
@@ -142,7 +143,7 @@ class Meter:
         for _ in range(_UNQUEUED):
             for side in sides:
                 for slot in range(count):
-                    side.write(shown[slot % _SHOWN], slot)
+                    side.write(shown[slot % len(shown)], slot)
                 frame, took = side.call(self.timeout_s, count)
                 spent[side.trusted].append(took)
                 queueing[side.trusted].append(float(frame.code))

@@ -24,7 +24,10 @@ def _each(value, change):
 _TRIVIAL_FORWARD = {
     "zeros": "return _each(super().forward(*inputs), torch.zeros_like)",
     "ones": "return _each(super().forward(*inputs), torch.ones_like)",
-    "mean": "return _each(super().forward(*inputs), lambda t: torch.full_like(t, t.double().mean().item()))",
+    "mean": (  # of a single number it would be the answer
+        "return _each(super().forward(*inputs), "
+        "lambda t: torch.full_like(t, t.double().mean().item() if t.numel() > 1 else 0))"
+    ),
     "input-echo": (
         "tensors = [x for x in inputs if isinstance(x, torch.Tensor)]\n"
         "        def echo(t):\n"
@@ -53,7 +56,7 @@ def trivial_programs(task: Task) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class TaskReport:
     """problems: what is wrong, empty if the task is fit; laws: input laws in use; dropped: law -> why not; own: the
-    verdict on the unchanged reference."""
+    verdict on the unchanged reference; floor_us: on a GPU, microseconds below which no program's call is believed."""
 
     task_id: str
     problems: tuple[str, ...]
@@ -63,6 +66,7 @@ class TaskReport:
     own: Verdict | None = None
     gold: Verdict | None = None
     prepare_s: float = 0.0
+    floor_us: float | None = None
 
     @property
     def reference_us(self) -> float | None:
@@ -107,4 +111,5 @@ def validate_task(evaluator: LocalEvaluator, task: Task, gold: str | None = None
         own,
         gold_verdict,
         about["prepare_s"],
+        about["floor_us"],
     )

@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from longodds.evaluator import tree
-from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact
+from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact, scale_of
 from longodds.evaluator.laws import SANITIZERS
 
 # Multiples of the reference's own error (largest, root mean square) and the least of both in units in the last place.
@@ -85,13 +85,18 @@ def _wide_default() -> Generator[None]:
 
 
 class Yardstick:
-    """The reference in float64 where its code allows and memory suffices; else as it is (`wide` is None)."""
+    """The reference in float64 where its code allows and memory suffices; else as it is (`wide` is None).
 
-    def __init__(self, model: torch.nn.Module, inputs: list[Any], mutated: Sequence[int]) -> None:
+    declared: as it is in any case.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, inputs: list[Any], mutated: Sequence[int], *, declared: bool = False
+    ) -> None:
         self.model, self.mutated = model, mutated
         self.wide: torch.nn.Module | None = None
         self._noises: dict[torch.Size, torch.Tensor] = {}
-        if _fits(model, inputs):
+        if not declared and _fits(model, inputs):
             try:
                 self.wide = _widened(model)
                 self._wide(fresh(inputs))
@@ -214,7 +219,7 @@ def sensitivity(model: torch.nn.Module, inputs: list[Any], mutated: Sequence[int
         return INFINITE
     worst = 0.0
     for a, b in zip(plain.leaves, moved.leaves, strict=True):
-        scale = float(a.abs().max()) if a.numel() and not is_exact(a) else 1.0
+        scale = scale_of(a)
         worst = max(worst, Errors.between(b, a).peak / scale if scale else 0.0)
     return worst
 
