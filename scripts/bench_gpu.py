@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.gpu_candidates import INLINE, Candidate, candidates
+from scripts.gpu_memory import used_mib
 
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator
@@ -67,12 +68,6 @@ for line in sys.stdin:
         said = f"{type(error).__name__}: {error}"[:200]
     print(json.dumps({"seconds": time.monotonic() - start, "said": said}), file=out, flush=True)
 """
-
-
-def used_mib() -> int:
-    """Memory in use on the GPU, whoever uses it."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0])
 
 
 def zombies() -> int:

@@ -1,6 +1,6 @@
 """All problems of KernelBench on a GPU: what runs, what it takes, what its own gate lets through, what can be gained.
 
-    python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:1-100,2:1-20,3:4-10,3:13-25]
+    python -m scripts.sweep_kernelbench --kernelbench-root CHECKOUT --log sweep.jsonl [--levels 1:1-100,2:1-20]
     python -m scripts.sweep_kernelbench --log sweep.jsonl --table [--split splits/l1_seed42.json]
 
 Each problem is validated as `longodds tasks validate --device cuda` does, its unchanged reference timed among that.
@@ -22,12 +22,16 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from scripts.gpu_memory import used_mib
+
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs
 from longodds.evaluator.validate import TaskReport, validate_task
 from longodds.tasks import load_split, load_suite, task_name
 from longodds.types import Task
 
+# Of level 3 the first twenty with fewer than 100 million weights: each process draws them all on one core.
+LEVELS = "1:1-100,2:1-20,3:3-10,3:13-24"
 _GATE_S = 120.0
 _USUAL = ("tf32", "uncalibrated", "yardstick:declared-precision", "yardstick:fewer-laws")  # labels
 _GATE = """
@@ -115,12 +119,10 @@ class Gate:
 def peak_mib() -> Generator[list[int]]:
     """The most memory in use on the GPU meanwhile (MiB, the last element), whoever uses it."""
     found, stop = [0], threading.Event()
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
 
     def watch() -> None:
         while not stop.wait(0.25):
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-            found[0] = max(found[0], int(said[0])) if said else found[0]
+            found[0] = max(found[0], used_mib())
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -262,7 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernelbench-root")
     parser.add_argument("--log", type=Path, default=Path("sweep.jsonl"))
-    parser.add_argument("--levels", default="1:1-100,2:1-20,3:4-10,3:13-25", help="level:first-last of its problems' numbers")
+    parser.add_argument("--levels", default=LEVELS, help="level:first-last of its problems' numbers")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after so long")
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")

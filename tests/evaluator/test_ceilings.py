@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
-from longodds.evaluator.ceilings import Ceilings, Demands, rated
+from longodds.evaluator.ceilings import Ceilings, Demands, demands, rated, shown_share
+from longodds.evaluator.tree import describe
 from longodds.types import Status, Verdict
 
 MOST = Ceilings(
@@ -68,6 +69,37 @@ def test_convolutions_are_rated_by_what_they_may_use() -> None:
     assert rated(timed(800.0), needed, MOST).of_ceiling == pytest.approx(0.5)
     torch.backends.cudnn.allow_tf32 = False
     assert MOST.work_us(needed) == pytest.approx(1800.0)
+
+
+class Calls(torch.nn.Module):
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize(
+    ("function", "moved"),
+    [
+        (torch.sigmoid, 2),
+        (lambda x: x.amin(), 1),
+        (lambda x: x.argmin(), 1),
+        (lambda x: torch.nn.functional.mse_loss(x, x.flip(0)), 1),
+        (lambda x: torch.zeros_like(x), 1),
+        (lambda x: x[:200].sum(), 0),  # half of it matters: of so many elements one that does not is found
+        (lambda x: torch.exp(x) * 0, 1),  # infinity times nothing is no use of it
+    ],
+)
+def test_what_must_be_moved_is_shown(function: Callable[..., torch.Tensor], moved: int) -> None:
+    x = torch.rand(400, 500)
+    leaves = describe(function(x), dense=True, path="output")[1]
+    found = demands(Calls(function), [x], leaves, 7)
+    assert found.bytes == pytest.approx(moved * x.nbytes, rel=1 - shown_share(8), abs=x.nbytes // 100)
+    assert found.flops == 0
+
+
+def test_the_more_elements_were_shown_the_more_is_known_to_matter() -> None:
+    assert shown_share(8) == pytest.approx(0.688, abs=1e-3)
+    assert shown_share(58) == pytest.approx(0.95, abs=1e-3)
 
 
 def test_what_was_not_timed_has_no_rates() -> None:

@@ -22,9 +22,8 @@ from longodds.types import Status, Verdict
 _COPY_BYTES = 1 << 30
 _SIZE = 8192  # of the matrices
 _REPEATS = 5
-_SHOWN = 8  # elements of an input that are changed, each alone
-# If all of them matter, at least so much of the input does (95 %, exact binomial); what does not is left out anyway.
-_AT_LEAST = 0.05 ** (1 / _SHOWN)
+_SHOWN = range(8, 59)  # elements of an input that are changed, each alone: as many as so much time allows
+_SHOWING_S = 0.5
 _FAR = 1e4  # times the largest element
 _SLOW_S = 0.25  # a reference that takes longer is not asked again and again
 _MARGIN = 0.95  # of the least time: ceilings are measured too
@@ -114,6 +113,11 @@ class Demands:
     convolved: int = 0
 
 
+def shown_share(count: int) -> float:
+    """If `count` elements chosen at random all matter, at least so much of an input does (95 %, exact binomial)."""
+    return 0.05 ** (1 / count)
+
+
 def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Leaf], seed: int) -> Demands:
     """Of a task, with the reference on some inputs of it.
 
@@ -129,17 +133,20 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
     convolved = sum(n for op, n in counter.get_flop_counts().get("Global", {}).items() if "convolution" in str(op))
     start = time.monotonic()
     again = ask(model, fresh(inputs)).leaves
-    torch.cuda.synchronize()
+    if any(t.is_cuda for t in again):
+        torch.cuda.synchronize()
+    took = time.monotonic() - start
     steady = all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
-    if not steady or time.monotonic() - start > _SLOW_S:
+    if not steady or took > _SLOW_S:
         return Demands(least, flops, convolved)
+    count = min(max(int(_SHOWING_S / max(took, 1e-6)), _SHOWN[0]), _SHOWN[-1])
     draws = random.Random(seed)
     leaves = [v for v in tree.values(inputs) if isinstance(v, torch.Tensor) and v.is_floating_point()]
     for number, leaf in enumerate(leaves):
-        if leaf.numel() < _SHOWN:
+        if leaf.numel() < count:
             continue
-        if all(_matters(model, inputs, number, draws.randrange(leaf.numel()), plain) for _ in range(_SHOWN)):
-            least += int(_AT_LEAST * leaf.numel() * leaf.element_size())
+        if all(_matters(model, inputs, number, draws.randrange(leaf.numel()), plain) for _ in range(count)):
+            least += int(shown_share(count) * leaf.numel() * leaf.element_size())
     return Demands(least, flops, convolved)
 
 
