@@ -7,8 +7,11 @@
 - `ours`: one evaluator, equal programs run once, the cache on and empty at first; its start and preparing tasks count.
 - `bare`: the first 16 candidates of each task, every one run, no cache, no screening ended early; times 4 for 64.
 - `theirs`: as the seed calls KernelBench's function, one after the other: 5 correctness trials and 50 timed ones
-  (`--fast`: 1 and 5). It is asked about one candidate of each kind, and each kind's time multiplied by its number; of
-  inline CUDA once anew and once again, as its compilations are kept. Hostile candidates count in our time only.
+  (`--fast`: 1 and 5). It is asked about one candidate of each kind, with 2 of the trials; 3 times what the second
+  took is added. Each kind's time is multiplied by its number; of inline CUDA once anew and once again, as its
+  compilations are kept. Where a right candidate takes long, a wrong one is taken to take its trials. Hostile
+  candidates count in our time only. For problems that take little, all trials are run as well: `off` says what the
+  addition is off by.
 
 Every measurement is a line of the log: the same command goes on where it stopped, and ends with the figures so far.
 Needs a GPU, and a checkout of KernelBench with its package (`src/kernelbench`); none of it is imported here.
@@ -40,6 +43,8 @@ from longodds.types import Task
 
 PROBLEMS = (4, 5, 12, 14, 15, 19, 23, 40, 21, 26)
 _SHARE = 4  # of the candidates, those that `bare` judges
+_TRIALS = 2  # of KernelBench's correctness trials that are run
+_LONG_S = 20.0  # a right candidate that takes longer is not asked about in full, nor a wrong one
 # KernelBench's package wants clients of model services on import; nothing of them is used in judging.
 _THEIRS = """
 import json, sys, time, types
@@ -51,22 +56,41 @@ for name in ("openai", "litellm", "dotenv", "requests", "tqdm"):
     except ImportError:
         sys.modules[name] = MagicMock()
 import torch
-from kernelbench.eval import eval_kernel_against_ref
+from kernelbench import eval as judge
 out, sys.stdout = sys.stdout, sys.stderr
+begun, ended, seeded = [], [], []
+check, seed = judge.run_and_check_correctness, judge.set_seed
+def checked(*args, **kwargs):
+    begun.append(time.monotonic())
+    try:
+        return check(*args, **kwargs)
+    finally:
+        ended.append(time.monotonic())
+def noted(number):
+    seeded.append(time.monotonic())
+    return seed(number)
+judge.run_and_check_correctness, judge.set_seed = checked, noted
 print(json.dumps({"ready": True}), file=out, flush=True)
 for line in sys.stdin:
     ask = json.loads(line)
+    for marks in (begun, ended, seeded):
+        marks.clear()
     start = time.monotonic()
     try:
         correct, timed = ask["trials"]
-        got = eval_kernel_against_ref(
-            ask["reference"], ask["program"], measure_performance=True, timing_method="cuda_event", backend="cuda",
+        got = judge.eval_kernel_against_ref(
+            ask["reference"], ask["program"], measure_performance=timed > 0, timing_method="cuda_event", backend="cuda",
             num_correct_trials=correct, num_perf_trials=timed, precision=torch.float32, device=torch.device("cuda:0"),
         )
         said = "nothing" if got is None else f"compiled={got.compiled} correct={got.correctness} runtime={got.runtime}"
     except Exception as error:
         said = f"{type(error).__name__}: {error}"[:200]
-    print(json.dumps({"seconds": time.monotonic() - start, "said": said}), file=out, flush=True)
+    end = time.monotonic()
+    trials = [t for t in seeded if begun and begun[0] <= t <= ended[0]][::3]  # each trial sets its seed three times
+    print(json.dumps({
+        "seconds": end - start, "before_s": (begun[0] if begun else end) - start, "trials": len(trials),
+        "trial_s": ended[0] - trials[-1] if trials else 0.0, "said": said,
+    }), file=out, flush=True)
 """
 
 
@@ -142,12 +166,18 @@ def kernelbench(root: Path) -> Iterator[Callable[[dict[str, Any]], dict[str, Any
             start = time.monotonic()
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            return _read(process) or {"seconds": time.monotonic() - start, "said": "the process ended"}
+            return _read(process) or {
+                "seconds": time.monotonic() - start,
+                "before_s": 0.0,
+                "trials": 0,
+                "trial_s": 0.0,
+                "said": "the process ended",
+            }
 
         yield ask
         if process is not None:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -163,27 +193,58 @@ def theirs(
     firsts: dict[str, Candidate] = {}
     for candidate in candidates(number, task.reference):
         firsts.setdefault(candidate.kind, candidate)
-    del firsts["hostile"]
-    for kind, candidate in firsts.items():
-        for again in (False, True) if kind == "right" and number in INLINE else (False,):
-            key = f"theirs {number} {trials} {kind}{' again' if again else ''}"
-            if key not in log.rows:
-                log.add(key, **ask({"reference": task.reference, "program": candidate.text, "trials": trials}))
+    correct, timed = trials
+    few = min(_TRIALS, correct)
+
+    def asked(name: str, kind: str, correct: int, timed: int) -> dict[str, Any]:
+        key = f"theirs {number} {trials} {name}"
+        if key not in log.rows:
+            program = firsts[kind].text
+            log.add(key, **ask({"reference": task.reference, "program": program, "trials": (correct, timed)}))
+        return log.rows[key]
+
+    right = asked("right", "right", few, timed)
+    if number in INLINE:
+        asked("right again", "right", 1, 0)
+    for kind in ("raises", "no python"):
+        asked(kind, kind, few, timed)
+    if right["seconds"] < _LONG_S:
+        asked("wrong", "wrong", few, timed)
+        if few < correct and number not in INLINE:
+            asked("right in full", "right", correct, timed)
 
 
 def extrapolated(task: Task, number: int, log: Log, trials: tuple[int, int], most: int) -> float | None:
     """Seconds that KernelBench's way takes for the first `most` candidates; None where a kind was not measured."""
+    kinds = ("right", "right again", "raises", "no python", "wrong")
+    right, again, raises, none, wrong = (log.rows.get(f"theirs {number} {trials} {kind}") for kind in kinds)
+    again = again if number in INLINE else right
+    if right is None or again is None or raises is None or none is None:
+        return None
+    more = (trials[0] - min(_TRIALS, trials[0])) * right["trial_s"]
+    each = {
+        "right": right["seconds"] + more,
+        "right again": right["seconds"] + more - right["before_s"] + again["before_s"],
+        # A wrong one is no inline CUDA, and stops after its trials.
+        "wrong": wrong["seconds"] + more if wrong else raises["before_s"] + trials[0] * right["trial_s"],
+        "raises": raises["seconds"],
+        "no python": none["seconds"],
+        "hostile": 0.0,
+    }
     total, seen = 0.0, set[str]()
     for candidate in candidates(number, task.reference)[:most]:
-        if candidate.kind == "hostile":
-            continue
-        again = candidate.kind == "right" and number in INLINE and candidate.text in seen
+        repeated = candidate.kind == "right" and number in INLINE and candidate.text in seen
         seen.add(candidate.text)
-        row = log.rows.get(f"theirs {number} {trials} {candidate.kind}{' again' if again else ''}")
-        if row is None:
-            return None
-        total += row["seconds"]
+        total += each[f"{candidate.kind} again" if repeated else candidate.kind]
     return total
+
+
+def off(number: int, log: Log, trials: tuple[int, int]) -> float | None:
+    """By how much the addition for one right candidate misses what it took in full, as a share; None where unknown."""
+    right, full = (log.rows.get(f"theirs {number} {trials} right{more}") for more in ("", " in full"))
+    if right is None or full is None:
+        return None
+    return (right["seconds"] + (trials[0] - _TRIALS) * right["trial_s"]) / full["seconds"] - 1
 
 
 def report(tasks: dict[int, Task], log: Log, trials: tuple[int, int]) -> dict[str, Any]:
@@ -204,6 +265,7 @@ def report(tasks: dict[int, Task], log: Log, trials: tuple[int, int]) -> dict[st
                 "theirs_s": round(their, 1),
                 "s": round(row["seconds"], 1),
                 "ratio": round(their / row["seconds"], 1),
+                "off": off(number, log, trials),
                 "median_s": round(statistics.median(row["seconds_each"]), 2),
                 "lost": row["asked"] - row["verdicts"],
                 "statuses": row["statuses"],

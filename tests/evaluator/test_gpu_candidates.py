@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from scripts.bench_gpu import PROBLEMS, Log, extrapolated
-from scripts.gpu_candidates import INLINE, RIGHT, candidates
+from scripts import bench_gpu
+from scripts.bench_gpu import PROBLEMS, Log, extrapolated, kernelbench, off, theirs
+from scripts.gpu_candidates import INLINE, RIGHT, Candidate, candidates
 
 from longodds.types import Task, digest_text
 
@@ -71,13 +73,68 @@ def test_candidates_are_of_the_kinds_that_are_said(number: int) -> None:
         assert right == (candidate.kind == "right"), candidate.text
 
 
-def test_what_was_not_measured_of_every_kind_is_not_extrapolated(tmp_path) -> None:
+def row(seconds: float, before_s: float, trial_s: float) -> dict[str, float]:
+    return {"seconds": seconds, "before_s": before_s, "trial_s": trial_s}
+
+
+def test_what_was_not_measured_of_every_kind_is_not_extrapolated(tmp_path: Path) -> None:
     text = reference(21)
     task, log, trials = Task("kernelbench:1/21", "k", text, digest_text(text)), Log(tmp_path / "log"), (5, 50)
     assert 21 in INLINE
-    for kind, seconds in (("right", 60.0), ("wrong", 2.0), ("raises", 1.0), ("no python", 0.0)):
+    rows = {"right": (70.0, 50.0, 4.0), "right again": (6.0, 1.0, 4.0), "raises": (3.0, 2.0, 0.0)}
+    for kind, told in rows.items():
         assert extrapolated(task, 21, log, trials, 64) is None
-        log.add(f"theirs 21 {trials} {kind}", seconds=seconds)
+        log.add(f"theirs 21 {trials} {kind}", **row(*told))
     assert extrapolated(task, 21, log, trials, 64) is None
-    log.add(f"theirs 21 {trials} right again", seconds=5.0)
-    assert extrapolated(task, 21, Log(tmp_path / "log"), trials, 64) == 24 * 60 + 27 * 5 + 4 * 2 + 4 * 1
+    log.add(f"theirs 21 {trials} no python", **row(0.5, 0.5, 0.0))
+    right = 70 + 3 * 4  # three trials more
+    wrong = 2 + 5 * 4  # loading and its trials
+    found = extrapolated(task, 21, Log(tmp_path / "log"), trials, 64)
+    assert found == 24 * right + 27 * (right - 49) + 4 * wrong + 4 * 3 + 2 * 0.5
+
+
+FAKE = """
+import time
+def set_seed(number):
+    pass
+def run_and_check_correctness(count, program):
+    for _ in range(count):
+        for _ in range(3):
+            set_seed(0)
+        time.sleep(0.1)
+        if program == "raises":
+            raise RuntimeError("it raises")
+def eval_kernel_against_ref(reference, program, num_correct_trials, measure_performance, **_):
+    time.sleep(0.2)
+    set_seed(1)
+    if program == "no python":
+        raise SyntaxError("no python")
+    run_and_check_correctness(num_correct_trials, program)
+    if measure_performance:
+        set_seed(2)
+        time.sleep(0.3)
+"""
+
+
+@pytest.mark.slow
+def test_theirs_is_asked_for_little_and_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "src" / "kernelbench"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "eval.py").write_text(FAKE)
+    task, log, trials = Task("kernelbench:1/12", "k", "", ""), Log(tmp_path / "log"), (5, 50)
+    kinds = ["right"] * 50 + ["wrong", "raises", "no python", "hostile"]
+    monkeypatch.setattr(bench_gpu, "candidates", lambda number, reference: [Candidate(kind, kind) for kind in kinds])
+    with kernelbench(tmp_path) as ask:
+        theirs(ask, task, 12, log, trials)
+        asked = len(log.rows)
+        theirs(ask, task, 12, log, trials)
+    assert asked == len(log.rows) == 5
+    right = log.rows[f"theirs 12 {trials} right"]
+    assert right["trials"] == 2
+    assert right["trial_s"] == pytest.approx(0.1, abs=0.08)
+    assert right["seconds"] == pytest.approx(0.7, abs=0.3)
+    assert log.rows[f"theirs 12 {trials} raises"]["trials"] == 1
+    assert extrapolated(task, 12, log, trials, 64) == pytest.approx(50 * 1.0 + 0.7 + 0.3 + 0.2, rel=0.3)
+    found = off(12, log, trials)
+    assert found == pytest.approx(0.0, abs=0.3)
