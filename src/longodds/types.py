@@ -166,6 +166,7 @@ REMEASURED = "remeasured"
 CACHED_LABEL = "cached"  # reached earlier, under the same conditions, and kept: charged, but not run
 TIMER_LABEL = "timer"  # a REJECTED of clocks that disagree
 FEW_PROCESSES_LABEL = "few_processes"  # confirmed in fewer process pairs than usual: a GPU's memory holds no more
+NO_ROOM_LABEL = "no_room"  # not confirmed: a GPU's memory does not hold one fresh process pair
 THIN_LABEL = "thin_bound"  # the clock outside supports it only if the program pays what asking usually costs
 FEW_PAIRS_LABEL = "few_pairs"  # dropped as a clear loser before its limits could be told
 SEED_LABEL = "evaluator:seed"  # reached KernelBench's way, for comparison only

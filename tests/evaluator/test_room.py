@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import small_task
 import torch
 from small_task import REFERENCE
 
+from longodds.errors import InfraError
 from longodds.evaluator import EvaluatorSettings, battery, compare, laws, problem, stats, timing
 from longodds.evaluator.oracle import Oracle
 from longodds.evaluator.problem import Problem
@@ -98,12 +100,28 @@ def test_a_task_that_finds_no_memory_finds_it_where_others_had_it(
 
 def test_fewer_process_pairs_are_taken_where_memory_holds_no_more() -> None:
     need = Need(each=10 * GIB, comparing=20 * GIB)
-    assert [need.pairs(room * GIB, 4) for room in (100, 99, 60, 59, 1)] == [4, 2, 2, 1, 1]
+    assert [need.pairs(room * GIB, 4) for room in (100, 99, 60, 59, 20, 19)] == [4, 2, 2, 1, 1, 0]
     leaf = SimpleNamespace(nbytes=6 * GIB)
     device = SimpleNamespace(total_bytes=140 * GIB)
     task = cast(Problem, SimpleNamespace(input_bytes=6 * GIB, output_leaves=[leaf], on_gpu=True, device=device))
     assert Need.of(task) == Need(13 * GIB, 36 * GIB)
     assert Need.of(task, seen=20 * GIB).each == 20 * GIB
+
+
+def test_where_memory_holds_no_fresh_process_pair_nothing_is_called_faster(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = oracle.judge(OTHER, small_task.RIGHT, timed=True, slowed_by=1.0)
+    assert (verdict.ci_low or 0) > 1
+    monkeypatch.setattr(oracle, "_fresh", lambda need: 0)
+    verdict = oracle.judge(OTHER, small_task.RIGHT, timed=True, slowed_by=1.0)
+    assert verdict.correct
+    assert verdict.speedup == pytest.approx(2.0, abs=0.3)
+    assert verdict.ci_low is not None
+    assert verdict.ci_low <= 1
+    assert {"no_room", "unconfirmed"} <= set(verdict.labels)
+    with pytest.raises(InfraError, match="too little memory"):
+        oracle.remeasure(OTHER, small_task.RIGHT, among=2)
 
 
 def test_a_gain_too_small_to_confirm_is_dropped_at_once_on_a_gpu() -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
 from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
 from longodds.evaluator.ceilings import rated
@@ -33,9 +33,10 @@ from longodds.evaluator.room import Need, memory_to_time, others_bytes, too_much
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Pairs
-from longodds.types import Status, Task, Verdict
+from longodds.types import NO_ROOM_LABEL, Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
+_FREED_S = 2.0
 
 
 class Oracle:
@@ -143,6 +144,8 @@ class Oracle:
         """A winner timed again, in fresh processes, as the best of `among` programs. Raises UserError, InfraError."""
         problem = self._to_time(task)
         fresh = self._fresh(Need.of(problem) if problem.on_gpu else None)
+        if not fresh:
+            raise InfraError(f"{task.id}: the GPU has too little memory left to measure the winner again")
         try:
             return self._verdict(problem, lambda blank: self.measuring.remeasure(problem, program, blank, among, fresh))
         finally:
@@ -164,7 +167,7 @@ class Oracle:
         return replace(verdict, seconds=time.monotonic() - start)
 
     def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
-        before = others_bytes() if problem.on_gpu else 0
+        before = others_bytes() - self.processes.ring_bytes if problem.on_gpu else 0
         with self.processes.child(problem, program, "ModelNew", 0) as child, judged(child):
             side = Side(child, problem, trusted=False)
             self.processes.expect(0)
@@ -174,7 +177,8 @@ class Oracle:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
             self.processes.keep_built(side, program)
             self._leaves_room(problem)
-            need = Need.of(problem, others_bytes() - before) if problem.on_gpu else None
+            took = others_bytes() - self.processes.ring_bytes - before if problem.on_gpu else 0
+            need = Need.of(problem, took) if problem.on_gpu else None
             if not timed:
                 return blank
             self.processes.settle()
@@ -191,7 +195,9 @@ class Oracle:
         if not looks:
             return self.measuring.report(blank, pairs)
         try:
-            return self.measuring.confirm(problem, program, blank, pairs, fresh=self._fresh(need))
+            if not (fresh := self._fresh(need)):  # where memory is short, libraries take other kernels on either side
+                return self.measuring.report(replace(blank, labels=(*blank.labels, NO_ROOM_LABEL)), pairs)
+            return self.measuring.confirm(problem, program, blank, pairs, fresh=fresh)
         finally:
             self.processes.servers.refresh()
 
@@ -203,7 +209,10 @@ class Oracle:
         torch.cuda.empty_cache()
         if need.pairs(self.device.room(), most) < most:
             self.processes.end_standing()
-        return need.pairs(self.device.room(), most)
+        deadline = time.monotonic() + _FREED_S  # a GPU takes its time to free what a process had
+        while not (found := need.pairs(self.device.room(), most)) and time.monotonic() < deadline:
+            time.sleep(_FREED_S / 100)
+        return found
 
     def _leaves_room(self, problem: Problem) -> None:
         """Raises Judged for a program beside which the reference could not run: it took the GPU's memory."""

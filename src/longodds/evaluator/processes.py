@@ -84,6 +84,11 @@ class Processes:
             self._rings[trusted] = DeviceBlock(max(slots(problem) * stride(problem), 1))
         return spawn_cuda(zygote, program, config, problem.state, self._rings[trusted], built, ahead)
 
+    @property
+    def ring_bytes(self) -> int:
+        """On a GPU, of the rings that there are."""
+        return sum(ring.size for ring in self._rings.values())
+
     def expect(self, number: int) -> None:
         """Another program will follow on this fork server: where starting takes long, its process starts now."""
         if self.ahead:

@@ -46,10 +46,11 @@ class Need:
         return Need(each, _COMPARING * (problem.input_bytes + outputs))
 
     def pairs(self, room: int, most: int) -> int:
-        """How many process pairs fit at once: `most`, or so many times less by halves; one at least."""
+        """How many process pairs fit at once: `most`, or so many times less by halves, one as long as its two processes
+        fit; else 0."""
         while most > 1 and 2 * most * self.each + self.comparing > room:
             most //= 2
-        return most
+        return most if most > 1 or 2 * self.each <= room else 0
 
 
 def too_much_kept(device: Device) -> bool:
