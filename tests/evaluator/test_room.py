@@ -15,6 +15,7 @@ from small_task import REFERENCE
 from longodds.errors import InfraError
 from longodds.evaluator import EvaluatorSettings, battery, compare, laws, problem, stats, timing
 from longodds.evaluator.oracle import Oracle
+from longodds.evaluator.outcome import Judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.room import Need
 from longodds.evaluator.sides import Cheat, Spent
@@ -106,6 +107,25 @@ def test_fewer_process_pairs_are_taken_where_memory_holds_no_more() -> None:
     task = cast(Problem, SimpleNamespace(input_bytes=6 * GIB, output_leaves=[leaf], on_gpu=True, device=device))
     assert Need.of(task) == Need(13 * GIB, 36 * GIB)
     assert Need.of(task, seen=20 * GIB).each == 20 * GIB
+
+
+def test_a_program_is_blamed_for_the_memory_that_it_took_alone(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaf = SimpleNamespace(nbytes=6 * GIB)
+    device = SimpleNamespace(total_bytes=140 * GIB)
+    task = SimpleNamespace(id="test/large")
+    large = cast(
+        Problem,
+        SimpleNamespace(task=task, input_bytes=6 * GIB, output_leaves=[leaf], on_gpu=True, device=device),
+    )
+    left = {"room": 13 * GIB}  # what being timed takes
+    monkeypatch.setattr(oracle.device, "room", lambda: left["room"])
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    oracle._leaves_room(large, 120 * GIB)
+    left["room"] -= 1
+    with pytest.raises(Judged, match="it leaves 13311 MiB"):
+        oracle._leaves_room(large, 14 * GIB)
+    with pytest.raises(InfraError, match="others use it"):
+        oracle._leaves_room(large, 13 * GIB)
 
 
 def test_where_memory_holds_no_fresh_process_pair_nothing_is_called_faster(

@@ -176,8 +176,8 @@ class Oracle:
             for draw in problem.draws:
                 left -= check_draw(problem, side, draw, max(left, 0.01))
             self.processes.keep_built(side, program)
-            self._leaves_room(problem)
             took = others_bytes() - self.processes.ring_bytes - before if problem.on_gpu else 0
+            self._leaves_room(problem, took)
             need = Need.of(problem, took) if problem.on_gpu else None
             if not timed:
                 return blank
@@ -214,15 +214,20 @@ class Oracle:
             time.sleep(_FREED_S / 100)
         return found
 
-    def _leaves_room(self, problem: Problem) -> None:
-        """Raises Judged for a program beside which the reference could not run: it took the GPU's memory."""
+    def _leaves_room(self, problem: Problem, took: int) -> None:
+        """Raises Judged for a program beside which the reference could not run: it took the GPU's memory. InfraError
+        where one that takes no more than it must would leave no room either."""
         if not problem.on_gpu:
             return
         torch.cuda.empty_cache()
         need, room = memory_to_time(problem), self.device.room()
-        if room < need:
-            short = f"it leaves {room >> 20} MiB of the GPU's memory, and being timed takes {need >> 20} MiB more"
-            raise Judged(Status.RUNTIME_ERROR, short, ("out_of_memory",))
+        if room >= need:
+            return
+        if room + took - Need.of(problem).each < need:
+            short = f"{room >> 20} MiB of the GPU's memory are left, and being timed takes {need >> 20} MiB"
+            raise InfraError(f"{problem.task.id}: {short}: the task is too large for it, or others use it")
+        short = f"it leaves {room >> 20} MiB of the GPU's memory, and being timed takes {need >> 20} MiB more"
+        raise Judged(Status.RUNTIME_ERROR, short, ("out_of_memory",))
 
     def process_pair(self, task: Task, program: str, number: int, count: int, *, renew: bool) -> Pairs:
         """Timings of one fresh process pair of fork server `number`, nothing decided; renew: all but the first fork
