@@ -29,7 +29,7 @@ _ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
 # A GPU waits so many times what queueing an answer's calls took, and some more for the host's hiccups; at most so long.
-_QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 50_000, 10_000_000
+_QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 50_000, 40_000_000
 _UNQUEUED = 3  # answers of each side before that
 _LONGER = 1.5  # and so many times longer from when it began before all calls were queued
 HOPELESS_PAIRS = 3
