@@ -20,11 +20,11 @@ def get_init_inputs():
 """
 
 
-def _task(name: str, names: str, body: str, inputs: str) -> Task:
+def made(name: str, names: str, body: str, inputs: str) -> Task:
     text = _REFERENCE.format(names=names, body=body, inputs=inputs)
     return Task(f"gpu/{name}", "gpu", text, digest_text(text))
 
 
-GELU = _task("gelu", "x", "torch.nn.functional.gelu(x) * 2 + x", "torch.rand(4096, 8192)")
-PRODUCT = _task("product", "a, b", "a @ b", "torch.rand(2048, 2048), torch.rand(2048, 2048)")
-SMALL = _task("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")
+GELU = made("gelu", "x", "torch.nn.functional.gelu(x) * 2 + x", "torch.rand(4096, 8192)")
+PRODUCT = made("product", "a, b", "a @ b", "torch.rand(2048, 2048), torch.rand(2048, 2048)")
+SMALL = made("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PRODUCT, SMALL
+from gpu_tasks import GELU, PRODUCT, SMALL, made
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.types import Status, Task
@@ -198,6 +198,23 @@ def test_programs_that_make_the_same_call_share_what_it_compiled(
     assert verdict.status is status
     assert status is Status.CORRECT or "flaot" in verdict.message
     assert time.monotonic() - start < 4
+
+
+def test_tasks_that_are_put_aside_leave_the_gpu_to_others(evaluator: LocalEvaluator) -> None:
+    for number in range(6):
+        task = made(f"large{number}", "x", f"x * {number + 2}", "torch.rand(1 << 29)")
+        assert evaluator.evaluate(task, unchanged(task), timed=False).correct
+    evaluator.describe(SMALL)
+    free, total = torch.cuda.mem_get_info()
+    assert total - free < total / 8
+
+
+def test_extremes_and_sums_have_a_floor(evaluator: LocalEvaluator) -> None:
+    for body in ("x.amin(0)", "((x - x.flip(0)) ** 2).mean()"):
+        task = made(f"few {body}", "x", body, "torch.rand(16384, 8192)")
+        about = evaluator.describe(task)
+        assert about["demands"]["bytes"] > 0.9 * (4 << 27)
+        assert 80 < about["floor_us"] < 200
 
 
 def test_the_gpu_is_as_free_as_before() -> None:
