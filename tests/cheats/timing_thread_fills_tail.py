@@ -2,6 +2,7 @@
 # task: softmax
 # timed: yes
 # expect: rejected incorrect
+# harmless-if-it-fails
 import threading
 
 import torch
