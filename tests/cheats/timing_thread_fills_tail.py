@@ -2,7 +2,6 @@
 # task: softmax
 # timed: yes
 # expect: rejected incorrect
-# harmless-if-it-fails
 import threading
 
 import torch
