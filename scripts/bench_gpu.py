@@ -35,6 +35,7 @@ from typing import Any
 
 from scripts.gpu_candidates import INLINE, Candidate, candidates
 from scripts.gpu_memory import used_mib
+from scripts.keyed_log import KeyedLog
 
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator
@@ -103,22 +104,7 @@ def zombies() -> int:
     return found
 
 
-class Log:
-    """Finished measurements by key, appended one by one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.rows: dict[str, dict[str, Any]] = {row["key"]: row for row in map(json.loads, lines)}
-
-    def add(self, key: str, **row: Any) -> None:
-        self.rows[key] = {"key": key, **row}
-        with self.path.open("a") as file:
-            file.write(json.dumps(self.rows[key]) + "\n")
-        print(json.dumps({k: v for k, v in self.rows[key].items() if k != "seconds_each"}), file=sys.stderr, flush=True)
-
-
-def ours(evaluator: LocalEvaluator, task: Task, number: int, log: Log, key: str, *, bare: bool) -> None:
+def ours(evaluator: LocalEvaluator, task: Task, number: int, log: KeyedLog, key: str, *, bare: bool) -> None:
     found = candidates(number, task.reference)
     found = found[: len(found) // _SHARE] if bare else found
     programs = [c.text for c in found]
@@ -187,14 +173,14 @@ def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def theirs(
-    ask: Callable[[dict[str, Any]], dict[str, Any]], task: Task, number: int, log: Log, trials: tuple[int, int]
+    ask: Callable[[dict[str, Any]], dict[str, Any]], task: Task, number: int, log: KeyedLog, trials: tuple[int, int]
 ) -> None:
     """One candidate of each kind; of inline CUDA twice."""
     firsts: dict[str, Candidate] = {}
     for candidate in candidates(number, task.reference):
         firsts.setdefault(candidate.kind, candidate)
     correct, timed = trials
-    few = min(_TRIALS, correct)
+    few = correct - _left_out(trials)
 
     def asked(name: str, kind: str, correct: int, timed: int) -> dict[str, Any]:
         key = f"theirs {number} {trials} {name}"
@@ -214,14 +200,14 @@ def theirs(
             asked("right in full", "right", correct, timed)
 
 
-def extrapolated(task: Task, number: int, log: Log, trials: tuple[int, int], most: int) -> float | None:
+def extrapolated(task: Task, number: int, log: KeyedLog, trials: tuple[int, int], most: int) -> float | None:
     """Seconds that KernelBench's way takes for the first `most` candidates; None where a kind was not measured."""
     kinds = ("right", "right again", "raises", "no python", "wrong")
     right, again, raises, none, wrong = (log.rows.get(f"theirs {number} {trials} {kind}") for kind in kinds)
     again = again if number in INLINE else right
     if right is None or again is None or raises is None or none is None:
         return None
-    more = (trials[0] - min(_TRIALS, trials[0])) * right["trial_s"]
+    more = _left_out(trials) * right["trial_s"]
     each = {
         "right": right["seconds"] + more,
         "right again": right["seconds"] + more - right["before_s"] + again["before_s"],
@@ -239,15 +225,20 @@ def extrapolated(task: Task, number: int, log: Log, trials: tuple[int, int], mos
     return total
 
 
-def off(number: int, log: Log, trials: tuple[int, int]) -> float | None:
+def off(number: int, log: KeyedLog, trials: tuple[int, int]) -> float | None:
     """By how much the addition for one right candidate misses what it took in full, as a share; None where unknown."""
     right, full = (log.rows.get(f"theirs {number} {trials} right{more}") for more in ("", " in full"))
     if right is None or full is None:
         return None
-    return (right["seconds"] + (trials[0] - _TRIALS) * right["trial_s"]) / full["seconds"] - 1
+    return (right["seconds"] + _left_out(trials) * right["trial_s"]) / full["seconds"] - 1
 
 
-def report(tasks: dict[int, Task], log: Log, trials: tuple[int, int]) -> dict[str, Any]:
+def _left_out(trials: tuple[int, int]) -> int:
+    """Correctness trials that were not run."""
+    return max(0, trials[0] - _TRIALS)
+
+
+def report(tasks: dict[int, Task], log: KeyedLog, trials: tuple[int, int]) -> dict[str, Any]:
     """Ratios of summed wall seconds over the tasks that both ways have finished."""
     document: dict[str, Any] = {"trials": trials, "tasks": {}, "ratio": {}}
     starts = {
@@ -278,7 +269,7 @@ def report(tasks: dict[int, Task], log: Log, trials: tuple[int, int]) -> dict[st
     return document
 
 
-def measure(way: str, tasks: dict[int, Task], log: Log, end: float) -> None:
+def measure(way: str, tasks: dict[int, Task], log: KeyedLog, end: float) -> None:
     """Our evaluator's way, `ours` or `bare`, on the tasks that the log lacks."""
     left = [n for n in tasks if f"{way} {n}" not in log.rows]
     if not left or time.monotonic() > end:
@@ -309,9 +300,9 @@ def main() -> None:
     trials = (1, 5) if arguments.fast else (5, 50)
     numbers = [int(n) for n in arguments.problems.split(",")]
     root = arguments.kernelbench_root
-    log = Log(arguments.log)
+    log = KeyedLog(arguments.log)
     if shutil.which("nvidia-smi") is None:
-        sys.exit("bench_gpu: there is no NVIDIA GPU here")
+        parser.error("there is no NVIDIA GPU here")
     try:
         tasks = {n: load_task(f"kernelbench:1/{n}", kernelbench_root=str(root)) for n in numbers}
         for way in arguments.ways.split(","):
@@ -323,7 +314,7 @@ def main() -> None:
             else:
                 measure(way, tasks, log, end)
     except LongoddsError as error:
-        sys.exit(f"bench_gpu: {error}")
+        parser.error(str(error))
     print(json.dumps(report(tasks, log, trials), indent=1))
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -23,8 +24,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from scripts.gpu_memory import used_mib
+from scripts.keyed_log import KeyedLog
 
-from longodds.errors import LongoddsError
+from longodds.errors import LongoddsError, UserError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, trivial_programs
 from longodds.evaluator.validate import TaskReport, validate_task
 from longodds.tasks import load_split, load_suite, task_name
@@ -122,7 +124,8 @@ def peak_mib() -> Generator[list[int]]:
 
     def watch() -> None:
         while not stop.wait(0.25):
-            found[0] = max(found[0], used_mib())
+            with contextlib.suppress(subprocess.CalledProcessError):  # once in a while the driver is busy
+                found[0] = max(found[0], used_mib())
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -215,35 +218,21 @@ def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-class Log:
-    """What is known of each problem, by its id; later lines add to earlier ones."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[str, dict[str, Any]] = {}
-        for line in path.read_text().splitlines() if path.exists() else ():
-            row = json.loads(line)
-            self.rows.setdefault(row["key"], {}).update(row)
-
-    def add(self, key: str, **found: Any) -> None:
-        row = {"key": key, **found}
-        self.rows.setdefault(key, {}).update(row)
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row)[:400], file=sys.stderr, flush=True)
-
-
 def chosen(levels: str, root: str | None) -> list[Task]:
     """Tasks by `level:first-last,...`, numbers of problems. Raises UserError."""
+    spans: list[tuple[int, ...]] = []
+    for part in levels.split(","):
+        if not (found := re.fullmatch(r"([1-4]):(\d+)-(\d+)", part)):
+            raise UserError(f"--levels: {part!r} is not level:first-last, such as 1:1-100")
+        spans.append(tuple(map(int, found.groups())))
     tasks: list[Task] = []
-    for level, span in (part.split(":") for part in levels.split(",")):
-        first, last = (int(n) for n in span.split("-"))
+    for level, first, last in spans:
         suite = load_suite(f"kernelbench:{level}", kernelbench_root=root)
         tasks += [task for task in suite if first <= int(task.id.rpartition("/")[2]) <= last]
     return tasks
 
 
-def sweep(tasks: Sequence[Task], log: Log, end: float) -> None:
+def sweep(tasks: Sequence[Task], log: KeyedLog, end: float) -> None:
     """Measure what the log lacks; begin no problem after `end`."""
     left = [task for task in tasks if task.id not in log.rows]
     with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator:
@@ -269,7 +258,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")
     arguments = parser.parse_args()
-    end, log = time.monotonic() + arguments.seconds, Log(arguments.log)
+    end, log = time.monotonic() + arguments.seconds, KeyedLog(arguments.log)
     try:
         if not arguments.table:
             sweep(chosen(arguments.levels, arguments.kernelbench_root), log, end)
@@ -277,7 +266,7 @@ def main() -> None:
         shown = log.rows.keys() if arguments.split is None else evaluated(arguments.split)
         print(table([row for key, row in log.rows.items() if key in shown]))
     except LongoddsError as error:
-        sys.exit(f"sweep_kernelbench: {error}")
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from scripts import bench_gpu
-from scripts.bench_gpu import PROBLEMS, Log, extrapolated, kernelbench, off, theirs
+from scripts.bench_gpu import PROBLEMS, extrapolated, kernelbench, off, theirs
 from scripts.gpu_candidates import INLINE, RIGHT, Candidate, candidates
+from scripts.keyed_log import KeyedLog
 
 from longodds.types import Task, digest_text
 
@@ -79,7 +80,7 @@ def row(seconds: float, before_s: float, trial_s: float) -> dict[str, float]:
 
 def test_what_was_not_measured_of_every_kind_is_not_extrapolated(tmp_path: Path) -> None:
     text = reference(21)
-    task, log, trials = Task("kernelbench:1/21", "k", text, digest_text(text)), Log(tmp_path / "log"), (5, 50)
+    task, log, trials = Task("kernelbench:1/21", "k", text, digest_text(text)), KeyedLog(tmp_path / "log"), (5, 50)
     assert 21 in INLINE
     rows = {"right": (70.0, 50.0, 4.0), "right again": (6.0, 1.0, 4.0), "raises": (3.0, 2.0, 0.0)}
     for kind, told in rows.items():
@@ -89,7 +90,7 @@ def test_what_was_not_measured_of_every_kind_is_not_extrapolated(tmp_path: Path)
     log.add(f"theirs 21 {trials} no python", **row(0.5, 0.5, 0.0))
     right = 70 + 3 * 4  # three trials more
     wrong = 2 + 5 * 4  # loading and its trials
-    found = extrapolated(task, 21, Log(tmp_path / "log"), trials, 64)
+    found = extrapolated(task, 21, KeyedLog(tmp_path / "log"), trials, 64)
     assert found == 24 * right + 27 * (right - 49) + 4 * wrong + 4 * 3 + 2 * 0.5
 
 
@@ -122,7 +123,7 @@ def test_theirs_is_asked_for_little_and_added_up(tmp_path: Path, monkeypatch: py
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "eval.py").write_text(FAKE)
-    task, log, trials = Task("kernelbench:1/12", "k", "", ""), Log(tmp_path / "log"), (5, 50)
+    task, log, trials = Task("kernelbench:1/12", "k", "", ""), KeyedLog(tmp_path / "log"), (5, 50)
     kinds = ["right"] * 50 + ["wrong", "raises", "no python", "hostile"]
     monkeypatch.setattr(bench_gpu, "candidates", lambda number, reference: [Candidate(kind, kind) for kind in kinds])
     with kernelbench(tmp_path) as ask:

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import small_task
 import torch
-from small_task import REFERENCE
+from small_task import REFERENCE, RIGHT
+from small_task import TASK as OTHER
 
 from longodds.errors import InfraError
 from longodds.evaluator import EvaluatorSettings, battery, compare, laws, problem, stats, timing
@@ -25,7 +25,6 @@ from longodds.types import Task, digest_text
 GIB = 1 << 30
 SOFTMAX = REFERENCE.replace("x @ x.t()", "20 * x")
 TASK = Task("test/large", "test", SOFTMAX, digest_text(SOFTMAX))
-OTHER = Task("test/other", "test", REFERENCE, digest_text(REFERENCE))
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +130,17 @@ def test_a_program_is_blamed_for_the_memory_that_it_took_alone(oracle: Oracle, m
 def test_where_memory_holds_no_fresh_process_pair_nothing_is_called_faster(
     oracle: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = oracle.judge(OTHER, small_task.RIGHT, timed=True, slowed_by=1.0)
+    verdict = oracle.judge(OTHER, RIGHT, timed=True, slowed_by=1.0)
     assert (verdict.ci_low or 0) > 1
     monkeypatch.setattr(oracle, "_fresh", lambda need: 0)
-    verdict = oracle.judge(OTHER, small_task.RIGHT, timed=True, slowed_by=1.0)
+    verdict = oracle.judge(OTHER, RIGHT, timed=True, slowed_by=1.0)
     assert verdict.correct
     assert verdict.speedup == pytest.approx(2.0, abs=0.3)
     assert verdict.ci_low is not None
     assert verdict.ci_low <= 1
     assert {"no_room", "unconfirmed"} <= set(verdict.labels)
     with pytest.raises(InfraError, match="too little memory"):
-        oracle.remeasure(OTHER, small_task.RIGHT, among=2)
+        oracle.remeasure(OTHER, RIGHT, among=2)
 
 
 def test_a_gain_too_small_to_confirm_is_dropped_at_once_on_a_gpu() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts.sweep_kernelbench import Gate, Log, evaluated, table
+from scripts.keyed_log import KeyedLog
+from scripts.sweep_kernelbench import Gate, chosen, evaluated, table
 
+from longodds.errors import UserError
 from longodds.types import Task, digest_text
 
 NOTHING = """import torch
@@ -71,10 +73,16 @@ def test_the_evaluation_half_of_a_split_is_named_as_its_tasks_are() -> None:
 
 
 def test_a_log_is_gone_on_with_and_later_lines_add_to_earlier_ones(tmp_path: Path) -> None:
-    log = Log(tmp_path / "sweep.jsonl")
+    log = KeyedLog(tmp_path / "sweep.jsonl")
     log.add("kernelbench:1/1", status="correct", gate={})
     log.add("kernelbench:1/2", status="incorrect", gate={})
     log.add("kernelbench:1/1", gate={"passed": ["zeros"]})
-    again = Log(tmp_path / "sweep.jsonl").rows
+    again = KeyedLog(tmp_path / "sweep.jsonl").rows
     assert list(again) == ["kernelbench:1/1", "kernelbench:1/2"]
     assert again["kernelbench:1/1"] == {"key": "kernelbench:1/1", "status": "correct", "gate": {"passed": ["zeros"]}}
+
+
+@pytest.mark.parametrize("levels", ["", "1", "1:5", "5:1-2", "1:1-2,x"])
+def test_what_is_no_range_of_problems_is_named(levels: str) -> None:
+    with pytest.raises(UserError, match=r"--levels: .* is not level:first-last"):
+        chosen(levels, "tests")

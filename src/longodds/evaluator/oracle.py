@@ -121,7 +121,7 @@ class Oracle:
         raise UserError(f"{task.id}: needs more memory than this GPU of {total:.0f} GB has: {said}")
 
     def _loaded(self, task: Task, *, declared: bool) -> Problem:
-        problem = Problem(task, self.secret, self.device, declared).load()
+        problem = Problem(task, self.secret, self.device, declared=declared).load()
         self._return_memory()
         with self.processes.reference(problem, 0) as side:
             observe_reference(problem, side, self.settings.run_timeout_s)
@@ -195,7 +195,7 @@ class Oracle:
         if not looks:
             return self.measuring.report(blank, pairs)
         try:
-            if not (fresh := self._fresh(need)):  # where memory is short, libraries take other kernels on either side
+            if not (fresh := self._fresh(need)):  # short of memory, a library may take other kernels on one side
                 return self.measuring.report(replace(blank, labels=(*blank.labels, NO_ROOM_LABEL)), pairs)
             return self.measuring.confirm(problem, program, blank, pairs, fresh=fresh)
         finally:
