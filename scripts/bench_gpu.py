@@ -9,9 +9,9 @@
 - `theirs`: as the seed calls KernelBench's function, one after the other: 5 correctness trials and 50 timed ones
   (`--fast`: 1 and 5). It is asked about one candidate of each kind, with 2 of the trials; 3 times what the second
   took is added. Each kind's time is multiplied by its number; of inline CUDA once anew and once again, as its
-  compilations are kept. Where a right candidate takes long, a wrong one is taken to take its trials. Hostile
-  candidates count in our time only. For problems that take little, all trials are run as well: `off` says what the
-  addition is off by.
+  compilations are kept. Where a right candidate takes long, a wrong one is taken to take its trials, and one that
+  raises no longer than one that is no Python. Hostile candidates count in our time only. For problems that take
+  little, all trials are run as well: `off` says what the addition is off by.
 
 Every measurement is a line of the log: the same command goes on where it stopped, and ends with the figures so far.
 Needs a GPU, and a checkout of KernelBench with its package (`src/kernelbench`); none of it is imported here.
@@ -45,7 +45,7 @@ from longodds.types import Task
 PROBLEMS = (4, 5, 12, 14, 15, 19, 23, 40, 21, 26)
 _SHARE = 4  # of the candidates, those that `bare` judges
 _TRIALS = 2  # of KernelBench's correctness trials that are run
-_LONG_S = 20.0  # a right candidate that takes longer is not asked about in full, nor a wrong one
+_LONG_S = 20.0  # a right candidate that takes longer is not asked about in full, nor one that is wrong or raises
 # KernelBench's package wants clients of model services on import; nothing of them is used in judging.
 _THEIRS = """
 import json, sys, time, types
@@ -192,9 +192,9 @@ def theirs(
     right = asked("right", "right", few, timed)
     if number in INLINE:
         asked("right again", "right", 1, 0)
-    for kind in ("raises", "no python"):
-        asked(kind, kind, few, timed)
+    asked("no python", "no python", few, timed)
     if right["seconds"] < _LONG_S:
+        asked("raises", "raises", few, timed)
         asked("wrong", "wrong", few, timed)
         if few < correct and number not in INLINE:
             asked("right in full", "right", correct, timed)
@@ -205,15 +205,15 @@ def extrapolated(task: Task, number: int, log: KeyedLog, trials: tuple[int, int]
     kinds = ("right", "right again", "raises", "no python", "wrong")
     right, again, raises, none, wrong = (log.rows.get(f"theirs {number} {trials} {kind}") for kind in kinds)
     again = again if number in INLINE else right
-    if right is None or again is None or raises is None or none is None:
+    if right is None or again is None or none is None:
         return None
     more = _left_out(trials) * right["trial_s"]
     each = {
         "right": right["seconds"] + more,
         "right again": right["seconds"] + more - right["before_s"] + again["before_s"],
         # A wrong one is no inline CUDA, and stops after its trials.
-        "wrong": wrong["seconds"] + more if wrong else raises["before_s"] + trials[0] * right["trial_s"],
-        "raises": raises["seconds"],
+        "wrong": wrong["seconds"] + more if wrong else none["seconds"] + trials[0] * right["trial_s"],
+        "raises": (raises or none)["seconds"],
         "no python": none["seconds"],
         "hostile": 0.0,
     }

@@ -82,16 +82,18 @@ def test_what_was_not_measured_of_every_kind_is_not_extrapolated(tmp_path: Path)
     text = reference(21)
     task, log, trials = Task("kernelbench:1/21", "k", text, digest_text(text)), KeyedLog(tmp_path / "log"), (5, 50)
     assert 21 in INLINE
-    rows = {"right": (70.0, 50.0, 4.0), "right again": (6.0, 1.0, 4.0), "raises": (3.0, 2.0, 0.0)}
+    rows = {"right": (70.0, 50.0, 4.0), "right again": (6.0, 1.0, 4.0)}
     for kind, told in rows.items():
         assert extrapolated(task, 21, log, trials, 64) is None
         log.add(f"theirs 21 {trials} {kind}", **row(*told))
     assert extrapolated(task, 21, log, trials, 64) is None
     log.add(f"theirs 21 {trials} no python", **row(0.5, 0.5, 0.0))
     right = 70 + 3 * 4  # three trials more
-    wrong = 2 + 5 * 4  # loading and its trials
-    found = extrapolated(task, 21, KeyedLog(tmp_path / "log"), trials, 64)
-    assert found == 24 * right + 27 * (right - 49) + 4 * wrong + 4 * 3 + 2 * 0.5
+    wrong = 0.5 + 5 * 4  # loading and its trials
+    rest = 24 * right + 27 * (right - 49) + 2 * 0.5
+    assert extrapolated(task, 21, KeyedLog(tmp_path / "log"), trials, 64) == rest + 4 * wrong + 4 * 0.5
+    log.add(f"theirs 21 {trials} raises", **row(3.0, 2.0, 0.0))
+    assert extrapolated(task, 21, KeyedLog(tmp_path / "log"), trials, 64) == rest + 4 * wrong + 4 * 3
 
 
 FAKE = """
