@@ -21,9 +21,11 @@ from longodds.errors import InfraError
 from longodds.evaluator import frames, sandbox
 from longodds.evaluator.cores import CoreLease, lease
 from longodds.evaluator.settings import EvaluatorSettings
+from longodds.evaluator.zygote import END
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _START_S = 300.0  # seconds on a quiet machine; a busy one is no failure
+_END_S = 5.0  # a process at work on a GPU takes a while to be gone
 _FORKS = 200
 _CUDA = ("CUDA_VISIBLE_DEVICES", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES")
 _FORKS_FRESH = 32  # of a server for fresh processes: loading torch in a new one takes seconds
@@ -193,8 +195,14 @@ class Zygote:
         return answer, fds
 
     def close(self) -> None:
-        # Killed before its socket closes: a hang-up tells it that we died, and that the folders are to be removed.
+        """End it and what it forked, in order: killed, it would leave its dead to process 1, which in a container may
+        never bury them."""
+        # Before its socket closes: a hang-up tells it that we died, and that the folders are to be removed.
         if self.process is not None:
+            if self.ready and self.control is not None:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    self.control.send(END)
+                    self.process.wait(_END_S)
             self.process.kill()
             self.process.wait()
         if self.control is not None:

@@ -26,7 +26,7 @@ _TRIVIAL_FORWARD = {
     "ones": "return _each(super().forward(*inputs), torch.ones_like)",
     "mean": (  # of a single number it would be the answer
         "return _each(super().forward(*inputs), "
-        "lambda t: torch.full_like(t, t.double().mean().item() if t.numel() > 1 else 0))"
+        "lambda t: torch.full_like(t, t.mean(dtype=torch.float64).item() if t.numel() > 1 else 0))"
     ),
     "input-echo": (
         "tensors = [x for x in inputs if isinstance(x, torch.Tensor)]\n"

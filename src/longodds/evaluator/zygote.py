@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+END = b"end"  # in place of a request
 _MAX_REQUEST = 1 << 16
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -160,8 +161,8 @@ def _end_children(*, walk: bool, number: int = signal.SIGKILL) -> None:
 
 
 def main() -> None:
-    """Serve fork requests on a SOCK_SEQPACKET descriptor until the other side hangs up, which it does only by dying:
-    then end what was forked and remove the folder of their folders. Arguments: descriptor, folder."""
+    """Serve fork requests on a SOCK_SEQPACKET descriptor until told to END; then end what was forked. The other side
+    hangs up only by dying: then remove the folder of their folders, too. Arguments: descriptor, folder."""
     import gc
 
     import torch
@@ -183,7 +184,7 @@ def main() -> None:
     control.send(b"ready")
     while True:
         data, fds, _flags, _address = socket.recv_fds(control, _MAX_REQUEST, 4)
-        if not data:
+        if data in (b"", END):
             break
         try:
             waiter, child, pidfds = _spawn(json.loads(data), fds, libc, control)
@@ -195,7 +196,8 @@ def main() -> None:
             os.close(item)
         _reap()
     _end_children(walk=True, number=signal.SIGTERM)  # the waiters, which end theirs first
-    remove_tree(Path(sys.argv[2]))
+    if not data:
+        remove_tree(Path(sys.argv[2]))
     os._exit(0)
 
 
