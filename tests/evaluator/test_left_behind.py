@@ -35,6 +35,22 @@ print(*descendants(os.getpid()), flush=True)
 time.sleep(600)
 """
 
+# Orphans come to this process, as to process 1 elsewhere, and it buries none.
+HEIR = """
+import ctypes, os, sys
+sys.path[:0] = {path!r}
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+from small_task import RIGHT, TASK
+from longodds.evaluator import EvaluatorSettings, open_evaluator
+with open_evaluator(EvaluatorSettings(), None) as evaluator:
+    for program in (RIGHT, RIGHT + "\\nimport os; os._exit(1)"):
+        print(evaluator.evaluate(TASK, program).status, flush=True)
+try:
+    print(os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("none is left")
+"""
+
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -228,6 +244,13 @@ def test_a_waiter_that_loses_its_fork_server_ends_its_child(bare: ForkServers) -
         time.sleep(0.05)
     assert not alive(process.pid) and not alive(process.forked.waiter)
     process.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are inherited by the next process up on Linux alone")
+def test_the_dead_are_not_left_to_process_1() -> None:
+    script = HEIR.format(path=[p for p in sys.path if p])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.splitlines() == ["correct", "runtime_error", "none is left"], done.stderr
 
 
 def test_the_layers_are_those_of_the_doctor(bare: ForkServers) -> None:

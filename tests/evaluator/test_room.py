@@ -195,3 +195,16 @@ def test_a_timer_that_leaves_out_most_of_an_answer_is_doubted_at_once() -> None:
     meter(0.9).unqueued(SHOWN)
     with pytest.raises(Cheat, match=r"the program's timer says 0\.02 ms for 5 calls"):
         meter(0.01).unqueued(SHOWN)
+
+
+def test_a_program_that_waits_for_the_gpu_lengthens_the_wait_only_so_often() -> None:
+    made = meter(1.0)
+    made.wait_ns, seen = 1_000_000, []
+    for _ in range(10):
+        made.waited(made.wait_ns, short=True)
+        seen.append(made.wait_ns)
+    assert seen[:3] == [1_500_000, 2_250_000, 3_375_000]
+    assert set(seen[3:]) == {3_375_000}
+    made.wait_ns = 0
+    made.waited(0, short=True)  # of answers that were not to be queued nothing is learned
+    assert made.wait_ns == 0

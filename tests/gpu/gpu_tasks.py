@@ -28,3 +28,4 @@ def made(name: str, names: str, body: str, inputs: str) -> Task:
 GELU = made("gelu", "x", "torch.nn.functional.gelu(x) * 2 + x", "torch.rand(4096, 8192)")
 PRODUCT = made("product", "a, b", "a @ b", "torch.rand(2048, 2048), torch.rand(2048, 2048)")
 SMALL = made("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")
+SCALED = made("scaled", "x, s", "x * s", "torch.rand(8192, 16384), 3.14")

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PRODUCT, SMALL, made
+from gpu_tasks import GELU, PRODUCT, SCALED, SMALL, made
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.types import Status, Task
@@ -134,6 +134,22 @@ def test_an_unchanged_program_is_correct_and_not_faster(evaluator: LocalEvaluato
     assert verdict.ci_low < 1
     assert any(label.startswith("tf32:") for label in verdict.labels)
     assert all(state == "on" for state in verdict.isolation.values())
+
+
+def test_numbers_among_the_inputs_cost_nothing(evaluator: LocalEvaluator) -> None:
+    verdict = evaluator.evaluate(SCALED, unchanged(SCALED))
+    assert verdict.correct
+    assert verdict.speedup == pytest.approx(1.0, abs=0.005)
+
+
+def test_a_program_that_waits_for_the_gpu_is_measured_by_its_work(evaluator: LocalEvaluator) -> None:
+    """The GPU waits for calls to be queued: that wait is no time of such a program's."""
+    program = _MODULE.format(names="x", body="(torch.cuda.synchronize(), torch.nn.functional.gelu(x) * 2 + x)[1]")
+    verdict = evaluator.evaluate(GELU, program)
+    print(verdict.speedup, verdict.ci_low, verdict.ci_high, verdict.seconds)
+    assert verdict.correct
+    assert verdict.speedup is not None
+    assert 0.6 < verdict.speedup < 1.05
 
 
 @pytest.mark.parametrize("program", [TRITON, INLINE, COMPILED], ids=["triton", "inline", "torch.compile"])

@@ -78,6 +78,7 @@ class Spent:
 
 
 _PATIENCE_S = 300.0
+_WAITED = 0.75  # of what a GPU was told to wait; its clock may run faster than is reckoned with
 _LEFT_TIMES, _LEFT_SHARE = 3, 0.1
 
 
@@ -128,8 +129,9 @@ class Side:
         if not 0 <= frame.value <= wall * 1.02 + 20_000:
             raise Cheat(f"the program's timer says {frame.value / 1e3:.1f} us where {wall / 1e3:.1f} us passed")
         if self.problem.on_gpu:
-            # Nobody can forge how long the answer took; what the process used of a CPU says nothing here.
-            took = float(self.child.took_ns)
+            # Nobody can forge how long the answer took; what the process used of a CPU says nothing here. What was
+            # waited for us is no time of the program's, and changes from answer to answer.
+            took = max(self.child.took_ns - _WAITED * wait_ns, 0.0)
             spent = Spent(float(frame.value), took, took)
         else:
             used, waited = self.child.cpu_ns() - before, waited_ns(self.child.pid) - waited

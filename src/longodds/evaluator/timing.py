@@ -31,7 +31,9 @@ _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are look
 # A GPU waits so many times what queueing an answer's calls took, and some more for the host's hiccups; at most so long.
 _QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 50_000, 40_000_000
 _UNQUEUED = 3  # answers of each side before that
-_LONGER = 1.5  # and so many times longer from when it began before all calls were queued
+# And so many times longer from when it began before all calls were queued; for a program that waits for the GPU it
+# always will, so only so often.
+_LONGER, _MOST_LONGER = 1.5, 3
 HOPELESS_PAIRS = 3
 _SHOWN = 4  # contents to warm up with
 _ANSWERS = 2  # of each side in a pair
@@ -94,6 +96,7 @@ class Meter:
         self.pairs = Pairs()
         self.ring = 1  # calls that an answer may hold
         self.wait_ns = 0  # that a GPU waits for an answer's calls to be queued
+        self._longer = 0  # times that this was not enough
         self._kind = problem.device.kind
         self._number = 0
         self._numbers = np.random.default_rng(rng.getrandbits(63))
@@ -219,8 +222,7 @@ class Meter:
             for i, (block, _law) in enumerate(contents):
                 side.write(block, i)
             frame, spent[side.trusted] = side.call(self.timeout_s, count, wait_ns)
-            if wait_ns and frame.code:  # only ever longer, and for both: no answer is left out for what a program says
-                self.wait_ns = int(min(_LONGER * wait_ns, _MOST_QUEUED_NS))
+            self.waited(wait_ns, short=bool(frame.code))
             self._alone(side)
             if not spots:
                 chosen = [i for i, (_, law) in enumerate(contents) if self.rng.random() < _CHECKED[law]]
@@ -234,6 +236,13 @@ class Meter:
             block, law = contents[i]
             self._check(full[False][i], full[True][i], answers[i], i, block, law)
         return spent
+
+    def waited(self, wait_ns: int, *, short: bool) -> None:
+        """An answer was waited for so long, too short for all its calls to be queued or not. The wait gets only ever
+        longer, and for both sides: no answer is left out for what a program says."""
+        if wait_ns and short and self._longer < _MOST_LONGER:
+            self._longer += 1
+            self.wait_ns = int(min(_LONGER * wait_ns, _MOST_QUEUED_NS))
 
     def next(self) -> tuple[torch.Tensor, str]:
         """Contents that this process pair has not seen, and their law."""
