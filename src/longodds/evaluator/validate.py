@@ -25,8 +25,10 @@ _TRIVIAL_FORWARD = {
     "zeros": "return _each(super().forward(*inputs), torch.zeros_like)",
     "ones": "return _each(super().forward(*inputs), torch.ones_like)",
     "mean": (  # of a single number it would be the answer
-        "return _each(super().forward(*inputs), "
-        "lambda t: torch.full_like(t, t.mean(dtype=torch.float64).item() if t.numel() > 1 else 0))"
+        "def mean(t):\n"
+        "            number = t if t.is_floating_point() else t.double()\n"
+        "            return torch.full_like(t, number.mean().item() if t.numel() > 1 else 0)\n"
+        "        return _each(super().forward(*inputs), mean)"
     ),
     "input-echo": (
         "tensors = [x for x in inputs if isinstance(x, torch.Tensor)]\n"
