@@ -13,6 +13,9 @@
   raises no longer than one that is no Python. Hostile candidates count in our time only. For problems that take
   little, all trials are run as well: `off` says what the addition is off by.
 
+Of each task: `first_s`, preparing it and the first verdict; `median_s` of a program that was run; `run_s`, all seconds
+by the programs that were run.
+
 Every measurement is a line of the log: the same command goes on where it stopped, and ends with the figures so far.
 Needs a GPU, and a checkout of KernelBench with its package (`src/kernelbench`); none of it is imported here.
 """
@@ -257,7 +260,9 @@ def report(tasks: dict[int, Task], log: KeyedLog, trials: tuple[int, int]) -> di
                 "s": round(row["seconds"], 1),
                 "ratio": round(their / row["seconds"], 1),
                 "off": off(number, log, trials),
+                "first_s": round(row["prepare_s"] + row["seconds_each"][0], 2),
                 "median_s": round(statistics.median(row["seconds_each"]), 2),
+                "run_s": round(row["seconds"] / row["run"], 2),
                 "lost": row["asked"] - row["verdicts"],
                 "statuses": row["statuses"],
             }

@@ -118,6 +118,14 @@ def shown_share(count: int) -> float:
     return 0.05 ** (1 / count)
 
 
+def load_counter() -> None:
+    """Count something small: the first time PyTorch loads some more of itself, for seconds."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False):
+        torch.mm(torch.zeros(1, 1), torch.zeros(1, 1))
+
+
 def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Leaf], seed: int) -> Demands:
     """Of a task, with the reference on some inputs of it.
 
