@@ -1,17 +1,19 @@
-"""Which reference process a program is screened against, without starting any."""
+"""Which reference process a program is screened against, most without starting any."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from small_task import RIGHT, TASK
 
 from longodds.errors import InfraError
 from longodds.evaluator.device import Device
+from longodds.evaluator.oracle import Oracle
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.sides import Cheat, Side
@@ -131,3 +133,19 @@ def test_work_of_others_is_not_held_against_a_program() -> None:
     device.disturbed = lambda: False
     asked(reference, 20, left=True)  # by somebody else's: it is there after references too
     asked(candidate, 20, left=True)
+
+
+@pytest.mark.parametrize(("low", "ended"), [(None, 1), (0.99, 1), (1.01, 0)])
+def test_a_reference_beside_which_a_program_looked_faster_in_vain_is_replaced(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, low: float | None, ended: int
+) -> None:
+    ends: list[bool] = []
+    assert oracle.judge(TASK, RIGHT, timed=False).correct
+    monkeypatch.setattr(oracle.processes, "end_standing", lambda: ends.append(True))
+    monkeypatch.setattr(oracle.measuring, "screen", lambda *_: ([], True))
+    monkeypatch.setattr(
+        oracle.measuring, "confirm", lambda _problem, _program, blank, *_, **__: replace(blank, ci_low=low)
+    )
+    assert oracle.judge(TASK, RIGHT, timed=True).ci_low == low
+    assert len(ends) == ended
+    monkeypatch.undo()

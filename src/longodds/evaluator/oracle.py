@@ -198,7 +198,11 @@ class Oracle:
         try:
             if not (fresh := self._fresh(need)):  # short of memory, a library may take other kernels on one side
                 return self.measuring.report(replace(blank, labels=(*blank.labels, NO_ROOM_LABEL)), pairs)
-            return self.measuring.confirm(problem, program, blank, pairs, fresh=fresh)
+            verdict = self.measuring.confirm(problem, program, blank, pairs, fresh=fresh)
+            if not (verdict.ci_low or 0.0) > 1.0:
+                # In vain: a reference that stands by and happens to be slow would make the next programs look faster.
+                self.processes.end_standing()
+            return verdict
         finally:
             self.processes.servers.refresh()
 
