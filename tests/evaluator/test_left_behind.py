@@ -16,7 +16,7 @@ from small_task import ENDLESS, RIGHT, TASK, alive, descendants
 
 from longodds.errors import InfraError
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, doctor_layers, open_evaluator
-from longodds.evaluator.forks import ForkServers
+from longodds.evaluator.forks import ForkServers, remove_tree
 from longodds.evaluator.process import ChildEnded, Process, last_words
 from longodds.types import Status
 
@@ -244,6 +244,17 @@ def test_a_waiter_that_loses_its_fork_server_ends_its_child(bare: ForkServers) -
         time.sleep(0.05)
     assert not alive(process.pid) and not alive(process.forked.waiter)
     process.close()
+
+
+def test_a_fork_server_that_is_closed_buries_what_it_forked(bare: ForkServers) -> None:
+    for _ in range(6):
+        waiting = [bare.get(0).fork_ahead() for _ in range(4)]
+        bare.get(0).close()
+        assert not [n for forked in waiting for n in (forked.pid, forked.waiter) if Path(f"/proc/{n}").exists()]
+        for forked in waiting:
+            forked.channel.close()
+            os.close(forked.stderr_fd)
+            remove_tree(forked.scratch)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are inherited by the next process up on Linux alone")

@@ -141,7 +141,8 @@ def _wait_for(plan: Any, request: dict[str, Any], fds: list[int], libc: Any, ann
         _end_children(walk="namespaces" not in plan.layers)
 
 
-def _abandon(_number: int, _frame: object) -> None:
+def _abandon(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # it is sent until we are gone, and ending must not be interrupted
     raise _Abandoned
 
 
