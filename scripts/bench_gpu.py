@@ -296,21 +296,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernelbench-root", type=Path, required=True)
     parser.add_argument("--log", type=Path, default=Path("bench_gpu.jsonl"))
-    parser.add_argument("--ways", default="ours,bare,theirs")
+    parser.add_argument("--ways", default="ours,bare,theirs", help="what to measure; '' prints what the log holds")
     parser.add_argument("--problems", default=",".join(map(str, PROBLEMS)))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after so long")
     parser.add_argument("--fast", action="store_true", help="KernelBench with 1 correctness and 5 timed trials")
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.seconds
     trials = (1, 5) if arguments.fast else (5, 50)
-    numbers = [int(n) for n in arguments.problems.split(",")]
+    ways, named = (list(filter(None, text.split(","))) for text in (arguments.ways, arguments.problems))
+    if unknown := set(ways) - {"ours", "bare", "theirs"}:
+        parser.error(f"--ways: {min(unknown)} is none of ours, bare, theirs")
+    if unknown := set(named) - set(map(str, PROBLEMS)):
+        parser.error(f"--problems: {min(unknown)} is none of {', '.join(map(str, PROBLEMS))}")
+    numbers = [int(n) for n in named]
     root = arguments.kernelbench_root
-    log = KeyedLog(arguments.log)
-    if shutil.which("nvidia-smi") is None:
-        parser.error("there is no NVIDIA GPU here")
+    if ways and shutil.which("nvidia-smi") is None:
+        parser.error("there is no NVIDIA GPU here; --ways '' prints what a log holds")
     try:
+        log = KeyedLog(arguments.log)
         tasks = {n: load_task(f"kernelbench:1/{n}", kernelbench_root=str(root)) for n in numbers}
-        for way in arguments.ways.split(","):
+        for way in ways:
             if way == "theirs":
                 with kernelbench(root) as ask:
                     for number in numbers:

@@ -7,22 +7,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from longodds.store.jsonl import JsonlWriter, read_records
+
 _SHOWN = 400  # characters of a line that are printed
 
 
 class KeyedLog:
-    """Rows by key, a line of a file for each addition; later lines add to earlier ones of the same key."""
+    """Rows by key, a line of a file for each addition; later lines add to earlier ones of the same key. The file is
+    made by the first addition."""
 
     def __init__(self, path: Path) -> None:
+        """Raises UserError for a file that is no such log."""
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
-        for line in path.read_text().splitlines() if path.exists() else ():
-            row = json.loads(line)
+        self._writer: JsonlWriter | None = None
+        for row in read_records(path):
             self.rows.setdefault(row["key"], {}).update(row)
 
     def add(self, key: str, **found: Any) -> None:
+        """Raises InfraError when it can't be written."""
         row = {"key": key, **found}
         self.rows.setdefault(key, {}).update(row)
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        self._writer = self._writer or JsonlWriter(self.path)
+        self._writer.append([row])
         print(json.dumps(row)[:_SHOWN], file=sys.stderr, flush=True)

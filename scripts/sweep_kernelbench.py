@@ -258,8 +258,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what the log holds, measure nothing")
     parser.add_argument("--split", type=Path, help="print the evaluation half of this split alone")
     arguments = parser.parse_args()
-    end, log = time.monotonic() + arguments.seconds, KeyedLog(arguments.log)
+    end = time.monotonic() + arguments.seconds
     try:
+        log = KeyedLog(arguments.log)
         if not arguments.table:
             sweep(chosen(arguments.levels, arguments.kernelbench_root), log, end)
             return

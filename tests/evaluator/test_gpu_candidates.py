@@ -141,3 +141,16 @@ def test_theirs_is_asked_for_little_and_added_up(tmp_path: Path, monkeypatch: py
     assert extrapolated(task, 12, log, trials, 64) == pytest.approx(50 * 1.0 + 0.7 + 0.3 + 0.2, rel=0.3)
     found = off(12, log, trials)
     assert found == pytest.approx(0.0, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--ways=x", "--ways: x is none of"), ("--problems=4,7", "--problems: 7 is none of")]
+)
+def test_what_the_bench_does_not_know_is_named(
+    option: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench_gpu", "--kernelbench-root", "none", option])
+    with pytest.raises(SystemExit) as ended:
+        bench_gpu.main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

@@ -77,9 +77,13 @@ def test_a_log_is_gone_on_with_and_later_lines_add_to_earlier_ones(tmp_path: Pat
     log.add("kernelbench:1/1", status="correct", gate={})
     log.add("kernelbench:1/2", status="incorrect", gate={})
     log.add("kernelbench:1/1", gate={"passed": ["zeros"]})
+    with (tmp_path / "sweep.jsonl").open("a") as file:
+        file.write('{"key": "kernelbench:1/3", "sta')  # killed while it wrote
     again = KeyedLog(tmp_path / "sweep.jsonl").rows
     assert list(again) == ["kernelbench:1/1", "kernelbench:1/2"]
     assert again["kernelbench:1/1"] == {"key": "kernelbench:1/1", "status": "correct", "gate": {"passed": ["zeros"]}}
+    KeyedLog(tmp_path / "sweep.jsonl").add("kernelbench:1/3", status="correct")
+    assert KeyedLog(tmp_path / "sweep.jsonl").rows["kernelbench:1/3"]["status"] == "correct"
 
 
 @pytest.mark.parametrize("levels", ["", "1", "1:5", "5:1-2", "1:1-2,x"])
