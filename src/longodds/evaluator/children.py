@@ -162,6 +162,11 @@ class Child(Process):
 
     # --- its memory -----------------------------------------------------------------------------
 
+    def apart(self, address: int, size: int) -> bool:
+        """Whether what `fetch` reads there is known to be no part of `inputs`. Within one process's memory it never is:
+        two addresses may be the same page."""
+        return size == 0
+
     def fetch(self, address: int, size: int, target: torch.Tensor) -> None:
         """Copy bytes out of the child's memory into `target` (uint8, contiguous). Raises ChildEnded if unreadable."""
         local = _Iovec(target.data_ptr(), size)

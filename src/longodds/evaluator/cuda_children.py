@@ -81,9 +81,17 @@ class CudaChild(Child):
             real = cuda.allocation(here)[1]
             self._allocations.append((base, min(size, real), here))
 
+    def apart(self, address: int, size: int) -> bool:
+        """What does not lie in the ring is read from an allocation that another process exported, which the ring can't
+        be: nobody can export what it only opened, and we can't open what we exported ourselves."""
+        return size == 0 or not self._in_ring(address, size)
+
+    def _in_ring(self, address: int, size: int) -> bool:
+        return self.ring_there <= address and address + size <= self.ring_there + self.ring.size
+
     def _here(self, address: int, size: int) -> torch.Tensor:
         """The child's bytes at an address of its own. Raises ChildEnded."""
-        if self.ring_there <= address and address + size <= self.ring_there + self.ring.size:
+        if self._in_ring(address, size):
             return self.ring.block[address - self.ring_there :][:size]
         for base, length, here in self._allocations:
             if base <= address and address + size <= base + length:

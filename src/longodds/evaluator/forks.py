@@ -234,8 +234,8 @@ def _encoded(program: str) -> bytes:
 class ForkServers:
     """The fork servers of an oracle, in the sandbox layers that are proved to hold here.
 
-    root: the folder for the folders of children. Number 0 serves the screening; the others, started when they are
-    first needed or by `warm`, serve fresh processes.
+    root: the folder for the folders of children. Number 0 serves the screening; the others, on a CPU started when they
+    are first needed or by `warm`, serve fresh processes.
     """
 
     def __init__(self, settings: EvaluatorSettings, root: Path, way: str = "sound") -> None:
@@ -249,7 +249,10 @@ class ForkServers:
             Zygote(self._core(), settings.memory_limit(), root, hide=hide, way=way, device=settings.device)
             for _ in range(count)
         ]
-        self._zygotes[0].start()  # it loads torch while the layers are tried, and while the oracle loads torch
+        # They load torch while the layers are tried and while the oracle loads torch; where a machine has a GPU, it has
+        # the cores for all of them.
+        for zygote in self._zygotes if self.cuda else self._zygotes[:1]:
+            zygote.start()
         self._unpinned: int | None = None
         self._isolation: dict[str, str] | None = None
         self._probe = root / "probe"

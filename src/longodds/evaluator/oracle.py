@@ -182,15 +182,10 @@ class Oracle:
             need = Need.of(problem, took) if problem.on_gpu else None
             if not timed:
                 return blank
-            self.processes.settle()
             with self.processes.screening_reference(problem) as reference:
-                # With the same calls behind it as the candidate: a process's past has a share in its speed. Of a large
-                # task only those that are there.
-                for draw in (d for d in problem.draws if d.kept):
-                    reference.write(draw.inputs)
-                    reference.call(self.settings.run_timeout_s)
-                if self.processes.builds.find(problem.task.reference) is None:
-                    self.processes.keep_built(reference, problem.task.reference)
+                if reference.child.asked < len(problem.draws):
+                    self._warm(problem, reference)
+                self.processes.settle()
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
                 child.kill()  # at once: a GPU takes its time to free what a process had
         if not looks:
@@ -205,6 +200,15 @@ class Oracle:
             return verdict
         finally:
             self.processes.servers.refresh()
+
+    def _warm(self, problem: Problem, reference: Side) -> None:
+        """A new reference gets the same calls behind it as the candidate: a process's past has a share in its speed.
+        Of a large task only those draws that are there."""
+        for draw in (d for d in problem.draws if d.kept):
+            reference.write(draw.inputs)
+            reference.call(self.settings.run_timeout_s)
+        if self.processes.builds.find(problem.task.reference) is None:
+            self.processes.keep_built(reference, problem.task.reference)
 
     def _fresh(self, need: Need | None) -> int:
         """How many fresh process pairs there is memory for. A reference that stands by is ended if that makes room."""

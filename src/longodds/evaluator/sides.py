@@ -201,6 +201,11 @@ class Side:
             for leaf, block in zip(leaves, blocks, strict=True)
         ]
 
+    def apart(self, frame: Frame) -> bool:
+        """Whether the answer's outputs are known to lie outside the inputs' memory, without a look at what is there."""
+        words = zip(self.problem.output_leaves, frame.words, strict=True)
+        return all(self.child.apart(address, leaf.nbytes) for leaf, address in words)
+
     def spots(self, frame: Frame, places: list[np.ndarray]) -> list[torch.Tensor]:
         """The answer's elements at the given offsets, per leaf. Raises ChildEnded."""
         found: list[torch.Tensor] = []

@@ -1,8 +1,9 @@
 """Interleaved paired timing of a reference child and a candidate child.
 
 A pair is four answers, reference and candidate, then candidate and reference or the other way round: a core that has
-just been idle runs otherwise than one at work, so the first of two calls is not like the second. An answer is some
-calls on a ring of input slots, each with fresh contents; both sides get the same. The number is the child's own timer;
+just been idle runs otherwise than one at work, so the first of two calls is not like the second. On a GPU, where each
+answer starts from the same state, long calls are paired two by two. An answer is some calls on a ring of input slots,
+each with fresh contents; both sides get the same. The number is the child's own timer;
 the bound is the oracle's clock, from asking to the answer, outputs complete in the child's memory. Between calls the
 candidate must be idle: CPU time that it uses while it was not asked is work smuggled out of the clock.
 """
@@ -36,7 +37,7 @@ _UNQUEUED = 3  # answers of each side before that
 _LONGER, _MOST_LONGER = 1.5, 3
 HOPELESS_PAIRS = 3
 _SHOWN = 4  # contents to warm up with
-_ANSWERS = 2  # of each side in a pair
+_ANSWERS = 2  # of each side in a pair, at most
 _CHECKED = {"base": 0.05, "rare": 0.5}  # share of the timed calls whose outputs are compared in full
 _DECOY_SHARE = 0.1
 _SPOTS = 64
@@ -56,13 +57,14 @@ class Pairs:
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
     twice the usual cost of asking. outer: log ratios of the reference's CPU time in its calls to all CPU time of the
     candidate, which gets no credit for what asking costs. spent: (reference, candidate) of each pair. calls: in an
-    answer. whole_us: on a GPU, per call of (reference, candidate) by the oracle's clock, launching included.
+    answer. answers: of each side in a pair. whole_us: on a GPU, per call of (reference, candidate) by the oracle's clock, launching included.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)
     d: list[float] = field(default_factory=list)
     outer: list[float] = field(default_factory=list)
     calls: int = 1
+    answers: int = _ANSWERS
     whole_us: tuple[float, float] | None = None
 
     def __len__(self) -> int:
@@ -70,11 +72,11 @@ class Pairs:
 
     def call_us(self, trusted: bool) -> float:
         """Median microseconds per call by the child's timer, of the reference (trusted) or the candidate."""
-        return _median([pair[0 if trusted else 1].busy for pair in self.spent]) / self.calls / _ANSWERS / 1e3
+        return _median([pair[0 if trusted else 1].busy for pair in self.spent]) / self.calls / self.answers / 1e3
 
     def settle(self, usual: float) -> None:
         """Make the log ratios. usual: CPU time (ns) that an answer costs the reference outside its timer."""
-        cap = _ANSWERS * (2 * usual + _CAP_NS)
+        cap = self.answers * (2 * usual + _CAP_NS)
         self.d = [_log_ratio(r.busy, max(c.busy, c.cpu - cap)) for r, c in self.spent]
         self.outer = [_log_ratio(r.inside, c.cpu) for r, c in self.spent]
 
@@ -123,6 +125,8 @@ class Meter:
         self.ring = self._ring()
         wanted = math.ceil(_ANSWER_NS[self._kind] / typical)
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
+        if self.problem.on_gpu and typical >= _ANSWER_NS["cuda"]:
+            self.pairs.answers = 1
         self.fill(self.pairs.calls)
         if self.problem.on_gpu:
             self.unqueued(shown)
@@ -185,7 +189,7 @@ class Meter:
 
     def singles(self, count: int) -> list[float]:
         """Log ratios of `count` pairs with one call an answer. A program can't work ahead in them. Raises as `run`."""
-        alone = Pairs([self._pair(1) for _ in range(count)])
+        alone = Pairs([self._pair(1) for _ in range(count)], answers=self.pairs.answers)
         alone.settle(self.asking(0.5))
         return alone.d
 
@@ -201,8 +205,11 @@ class Meter:
             self.reference.call(self.timeout_s)  # both have the same past
         for side in self.order(not first):  # both awake
             side.call(self.timeout_s, 0)
-        halves = [self.block(calls, first_is_reference=order, wait_ns=self.wait_ns) for order in (first, not first)]
-        return halves[0][True] + halves[1][True], halves[0][False] + halves[1][False]
+        reference, candidate = Spent(), Spent()
+        for order in (first, not first)[: self.pairs.answers]:
+            spent = self.block(calls, first_is_reference=order, wait_ns=self.wait_ns)
+            reference, candidate = reference + spent[True], candidate + spent[False]
+        return reference, candidate
 
     def block(self, count: int, *, first_is_reference: bool, wait_ns: int = 0) -> dict[bool, Spent]:
         """One answer of each side, `count` calls on the same new contents: what they took, True for the reference.
