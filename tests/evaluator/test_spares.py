@@ -34,31 +34,32 @@ def test_programs_get_the_same_verdicts_from_a_process_that_waited(oracle: Oracl
         (THERE, Status.CORRECT),
         ("def (", Status.COMPILE_ERROR),
     ):
-        waiting = spares._kept.get(0)
-        used += [] if waiting is None else [waiting.forked.pid]
+        waiting = [spare.forked.pid for _, spare in spares._kept]
+        used += waiting[:1]
         verdict = oracle.judge(TASK, program, timed=False)
         assert verdict.status is status, verdict.message
-        assert spares._kept[0] is not waiting
+        assert len(spares._kept) == 1
+        assert spares._kept[0][1].forked.pid not in waiting
     assert len(used) == len(set(used)) == 5
     assert not [pid for pid in used if alive(pid)]
 
 
 def test_what_is_started_ahead_is_at_rest_before_a_timing(oracle: Oracle) -> None:
     assert oracle.judge(TASK, RIGHT, timed=True).correct
-    oracle.processes.expect(0)
+    oracle.processes.expect(0, 2)
+    kept = [spare for _, spare in oracle.processes.spares._kept]
+    assert len(kept) == 2
     assert oracle.device.disturbed()
     oracle.processes.settle()
     assert not oracle.device.disturbed()
-    spare = oracle.processes.spares._kept[0]
-    assert spare.warm
-    assert alive(spare.forked.pid)
-    assert oracle.judge(TASK, RIGHT, timed=True).correct
-    assert not alive(spare.forked.pid)
+    assert all(spare.warm and alive(spare.forked.pid) for spare in kept)
+    assert oracle.judge(TASK, WRONG, timed=True).status is Status.INCORRECT
+    assert [alive(spare.forked.pid) for spare in kept] == [False, True]  # the oldest first
 
 
 def test_a_process_that_did_not_live_to_see_its_program_is_replaced(oracle: Oracle) -> None:
     assert oracle.judge(TASK, RIGHT, timed=False).correct
-    spare = oracle.processes.spares._kept[0]
+    spare = oracle.processes.spares._kept[0][1]
     os.kill(spare.forked.pid, signal.SIGKILL)
     while alive(spare.forked.pid):
         time.sleep(0.01)

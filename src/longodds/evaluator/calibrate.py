@@ -36,6 +36,10 @@ WHOLE = 200  # verdicts from which on families are whole
 _EACH = 10  # unchanged programs of a task that has no family
 _PAIRS_PER_PROCESS, _ROUND_TASKS, _MOST_ROUNDS = 16, 4, 8
 _TOGETHER = 4
+_NAIVE_EVERY = {
+    "cpu": 8,
+    "cuda": 16,
+}  # programs of a family: a GPU takes as long for these ways as for a verdict of ours
 Progress = Callable[[str, int, int], None]
 
 
@@ -76,7 +80,11 @@ class Plan:
     rounds: int
     repeats: int
     first: int = 0
-    slowdowns: tuple[float, ...] = SLOWDOWNS["cpu"]
+    device: str = "cpu"
+
+    @property
+    def slowdowns(self) -> tuple[float, ...]:
+        return SLOWDOWNS[self.device]
 
     @staticmethod
     def of(tasks: Sequence[Task], n: int, device: str = "cpu") -> Plan:
@@ -88,7 +96,7 @@ class Plan:
         used = _spread(rest, min(len(rest), -(-left // _EACH))) if left else []
         others = [(t, left // len(used) + (i < left % len(used))) for i, t in enumerate(used)]
         rounds = max(1, min(_MOST_ROUNDS, n // 25))
-        return Plan(families, k, others, rounds, max(1, n // 100), slowdowns=SLOWDOWNS[device])
+        return Plan(families, k, others, rounds, max(1, n // 100), device=device)
 
     def share(self, number: int, of: int) -> Plan:
         """Every `of`-th task, from the `number`-th on: what one of several evaluators side by side does."""
@@ -260,7 +268,7 @@ class _Control:
                 continue
             of_task = self.families.setdefault(task.id, [])
             of_task.append(verdict)
-            if number % (2 * _TOGETHER) == 0:
+            if number % _NAIVE_EVERY[self.plan.device] == 0:
                 self._naively(task, number)
             if len(of_task) == self.plan.k:
                 self._winner(task, of_task)

@@ -37,6 +37,8 @@ from longodds.types import NO_ROOM_LABEL, Status, Task, Verdict
 
 _PROBLEMS_KEPT = 4
 _FREED_S = 2.0
+_AMPLE = 2  # times the memory that timing takes, from which on ours need not be given back first
+_AHEAD = 2  # processes that wait for programs: one starts while another is checked, and nothing starts beside a timing
 
 
 class Oracle:
@@ -188,6 +190,8 @@ class Oracle:
                 self.processes.settle()
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
                 child.kill()  # at once: a GPU takes its time to free what a process had
+                if not looks:
+                    self.processes.expect(0, _AHEAD)
         if not looks:
             return self.measuring.report(blank, pairs)
         try:
@@ -228,8 +232,11 @@ class Oracle:
         where one that takes no more than it must would leave no room either."""
         if not problem.on_gpu:
             return
-        torch.cuda.empty_cache()
         need, room = memory_to_time(problem), self.device.room()
+        if room >= _AMPLE * need + took:
+            return
+        torch.cuda.empty_cache()
+        room = self.device.room()
         if room >= need:
             return
         if room + took - Need.of(problem).each < need:

@@ -89,10 +89,11 @@ class Processes:
         """On a GPU, of the rings that there are."""
         return sum(ring.size for ring in self._rings.values())
 
-    def expect(self, number: int) -> None:
-        """Another program will follow on this fork server: where starting takes long, its process starts now."""
+    def expect(self, number: int, count: int = 1) -> None:
+        """So many programs will follow on this fork server: where starting takes long, a process starts now if fewer
+        wait for them."""
         if self.ahead:
-            self.spares.expect(number)
+            self.spares.expect(number, count)
 
     def settle(self) -> None:
         """Wait until all that was started ahead is at rest. Raises InfraError."""

@@ -87,6 +87,7 @@ class Side:
     """A child in the measurement.
 
     own_ns, outside_ns: of each answer, for the accounting. left_working: answers after which a GPU was still at work.
+    usual_ns: of a call by its timer when it was warm, 0 before.
     """
 
     child: Child
@@ -95,6 +96,7 @@ class Side:
     outside_ns: list[float] = field(default_factory=list)
     own_ns: list[float] = field(default_factory=list)
     left_working: int = 0
+    usual_ns: float = 0.0
 
     def slot(self, number: int = 0) -> torch.Tensor:
         """Input slot of the child's ring: (input_bytes,) uint8."""

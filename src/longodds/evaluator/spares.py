@@ -42,44 +42,47 @@ class _Spare:
 
 
 class Spares:
-    """At most one for each fork server. Close it before the servers."""
+    """Of each fork server some, the oldest first. Close it before the servers."""
 
     def __init__(self, servers: ForkServers) -> None:
         self._servers = servers
-        self._kept: dict[int, _Spare] = {}
+        self._kept: list[tuple[int, _Spare]] = []
 
-    def expect(self, number: int) -> None:
-        """A program will be asked for of this fork server; returns at once."""
-        if number in self._kept:
+    def expect(self, number: int, count: int = 1) -> None:
+        """So many programs will be asked for of this fork server: one process more if there are fewer; returns at
+        once."""
+        if sum(kept == number for kept, _ in self._kept) >= count:
             return
         with contextlib.suppress(InfraError):  # then there is none, and who wants one finds out why
             zygote = self._servers.get(number)
             forked = zygote.fork_ahead()
-            self._kept[number] = _Spare(forked, zygote.process, zygote.memory_bytes)
+            self._kept.append((number, _Spare(forked, zygote.process, zygote.memory_bytes)))
 
     def take(self, number: int) -> Forked | None:
-        """The one of this fork server, if it is fit for use."""
-        spare = self._kept.pop(number, None)
-        if spare is None:
+        """The oldest of this fork server, if it is fit for use."""
+        for i, (kept, spare) in enumerate(self._kept):
+            if kept != number:
+                continue
+            del self._kept[i]
+            if spare.server is self._servers.get(number).process and spare.settle():
+                return spare.forked
+            spare.end()
             return None
-        if spare.server is self._servers.get(number).process and spare.settle():
-            return spare.forked
-        spare.end()
         return None
 
     def starting(self) -> bool:
         """Whether some may not be at rest yet."""
-        return any(not spare.warm for spare in self._kept.values())
+        return any(not spare.warm for _, spare in self._kept)
 
     def settle(self) -> None:
         """Wait until all are at rest: nothing of ours may start beside a timing."""
-        for number, spare in list(self._kept.items()):
-            if not spare.settle():
-                del self._kept[number]
-                spare.end()
+        fit = [(number, spare) for number, spare in self._kept if spare.settle()]
+        gone, self._kept = [kept for kept in self._kept if kept not in fit], fit
+        for _, spare in gone:
+            spare.end()
 
     def close(self) -> None:
         """End all; others can be asked for."""
-        for spare in self._kept.values():
+        for _, spare in self._kept:
             spare.end()
         self._kept.clear()

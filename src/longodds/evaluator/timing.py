@@ -106,7 +106,8 @@ class Meter:
     # --- before the first pair ------------------------------------------------------------------
 
     def warm(self, seconds: float = 0.03) -> None:
-        """Call each side until a time is over and newer calls are no faster than older ones; sets calls per answer."""
+        """Call each side until a time is over and newer calls are no faster than older ones, a reference that was in
+        other process pairs once; sets calls per answer."""
         typical = 1.0
         # A program may remember them: they do not come back.
         shown = [self.next()[0] for _ in range(self.problem.kept_contents(_SHOWN))]
@@ -119,9 +120,10 @@ class Meter:
                 half, spent = len(times) // 2, time.monotonic() - start
                 settled = half >= 2 and min(times[half:]) > 0.95 * min(times[:half])
                 late = time.monotonic() > self.deadline
-                if (spent >= seconds and settled) or spent > 20 * seconds or len(times) >= 50 or late:
+                warmed = side.usual_ns > 0 or (spent >= seconds and settled)
+                if warmed or spent > 20 * seconds or len(times) >= 50 or late:
                     break
-            typical = max(sorted(times)[len(times) // 2], 1.0)
+            typical = side.usual_ns = max(min(_median(times), side.usual_ns or math.inf), 1.0)
         self.ring = self._ring()
         wanted = math.ceil(_ANSWER_NS[self._kind] / typical)
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
