@@ -36,10 +36,7 @@ WHOLE = 200  # verdicts from which on families are whole
 _EACH = 10  # unchanged programs of a task that has no family
 _PAIRS_PER_PROCESS, _ROUND_TASKS, _MOST_ROUNDS = 16, 4, 8
 _TOGETHER = 4
-_NAIVE_EVERY = {
-    "cpu": 8,
-    "cuda": 16,
-}  # programs of a family: a GPU takes as long for these ways as for a verdict of ours
+_NAIVE_EVERY = {"cpu": 8, "cuda": 16}  # programs of a family; on a GPU these ways take several times as long as ours
 Progress = Callable[[str, int, int], None]
 
 

@@ -76,8 +76,7 @@ class Errors:
                 return Errors(0.0, 0.0)
             share = float((out != expected.to(out.dtype)).double().mean())
             return Errors(share, share)
-        # Equal types are compared as they are (close floats subtract exactly); otherwise the yardstick is the wider, and
-        # what is subtracted becomes so on its way.
+        # Equal types are compared as they are (close floats subtract exactly); otherwise the yardstick is the wider.
         a, b = out, expected
         if torch.promote_types(a.dtype, b.dtype) != b.dtype:
             a = a.to(b.dtype)

@@ -57,7 +57,8 @@ class Pairs:
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
     twice the usual cost of asking. outer: log ratios of the reference's CPU time in its calls to all CPU time of the
     candidate, which gets no credit for what asking costs. spent: (reference, candidate) of each pair. calls: in an
-    answer. answers: of each side in a pair. whole_us: on a GPU, per call of (reference, candidate) by the oracle's clock, launching included.
+    answer. answers: of each side in a pair. whole_us: on a GPU, per call of (reference, candidate) by the oracle's
+    clock, launching included.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)
