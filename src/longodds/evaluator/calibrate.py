@@ -30,11 +30,12 @@ from longodds.evaluator.settings import EvaluatorSettings, device_name
 from longodds.evaluator.validate import unchanged
 from longodds.types import Status, Task, Verdict
 
-SLOWDOWNS = {"cpu": (0.03, 0.05, 0.10, 0.20), "cuda": (0.01, 0.03, 0.10)}
+SLOWDOWNS = {"cpu": (0.03, 0.05, 0.10, 0.20), "cuda": (0.01, 0.03)}
 FAMILY, FAMILIES = 32, 10
 WHOLE = 200  # verdicts from which on families are whole
 _EACH = 10  # unchanged programs of a task that has no family
-_PAIRS_PER_PROCESS, _ROUND_TASKS, _MOST_ROUNDS = 16, 4, 8
+_PAIRS_PER_PROCESS, _ROUND_TASKS = 16, 4
+_MOST_ROUNDS = {"cpu": 8, "cuda": 5}  # on a GPU preparing the tasks anew in each takes longest
 _TOGETHER = 4
 _NAIVE_EVERY = {"cpu": 8, "cuda": 16}  # programs of a family; on a GPU these ways take several times as long as ours
 Progress = Callable[[str, int, int], None]
@@ -92,7 +93,7 @@ class Plan:
         rest = [t for t in tasks if t not in families] or list(tasks)
         used = _spread(rest, min(len(rest), -(-left // _EACH))) if left else []
         others = [(t, left // len(used) + (i < left % len(used))) for i, t in enumerate(used)]
-        rounds = max(1, min(_MOST_ROUNDS, n // 25))
+        rounds = max(1, min(_MOST_ROUNDS[device], n // 25))
         return Plan(families, k, others, rounds, max(1, n // 100), device=device)
 
     def share(self, number: int, of: int) -> Plan:
