@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import torch
+
 from longodds.evaluator.outcome import judged
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.ring import slots
+from longodds.evaluator.room import Need
 from longodds.evaluator.sides import Side
 
 WARM_UP, TRIALS = 3, 50
@@ -30,30 +33,39 @@ class NaiveWays:
     reference_ns: dict[str, float] = field(default_factory=dict)  # by task digest: timed once
 
     def speedups(self, problem: Problem, programs: Sequence[str]) -> dict[str, list[float]]:
-        """{"sequential", "together"}: mean(reference) / mean(candidate) of each program. Raises Judged, InfraError."""
+        """{"sequential", "together"}: mean(reference) / mean(candidate) of each program. Where a GPU's memory does not
+        do for all, fewer are together. Raises Judged, InfraError."""
         task, number = problem.task, self.processes.servers.unpinned()
-        with contextlib.ExitStack() as stack:
+        block, _law = problem.contents(0)  # drawn here: drawing replaces functions of PyTorch's for all threads
 
-            def reference() -> Side:
-                return stack.enter_context(self.processes.reference(problem, number))
+        def reference(stack: contextlib.ExitStack) -> Side:
+            return stack.enter_context(self.processes.reference(problem, number))
 
-            def candidate(program: str) -> Side:
-                child = stack.enter_context(self.processes.child(problem, program, "ModelNew", number))
-                stack.enter_context(judged(child))
-                self.processes.ready(child)
-                return Side(child, problem, trusted=False)
+        def candidate(stack: contextlib.ExitStack, program: str) -> Side:
+            child = stack.enter_context(self.processes.child(problem, program, "ModelNew", number))
+            stack.enter_context(judged(child))
+            self.processes.ready(child)
+            return Side(child, problem, trusted=False)
 
-            if task.digest not in self.reference_ns:
-                self.reference_ns[task.digest] = self._mean(reference())
-            sequential = [self.reference_ns[task.digest] / self._mean(candidate(program)) for program in programs]
-            workers = [(reference(), candidate(program)) for program in programs]
-            with ThreadPoolExecutor(len(workers)) as pool:
-                together = list(pool.map(lambda pair: self._mean(pair[0]) / self._mean(pair[1]), workers))
+        if task.digest not in self.reference_ns:
+            with contextlib.ExitStack() as stack:
+                self.reference_ns[task.digest] = self._mean(reference(stack), block)
+        sequential: list[float] = []
+        for program in programs:
+            with contextlib.ExitStack() as stack:
+                sequential.append(self.reference_ns[task.digest] / self._mean(candidate(stack, program), block))
+        together: list[float] = []
+        while left := programs[len(together) :]:
+            most = len(left)
+            if problem.on_gpu:
+                most = max(1, Need.of(problem).pairs(problem.device.room(), most))
+            with contextlib.ExitStack() as stack, ThreadPoolExecutor(most) as pool:
+                pairs = [(reference(stack), candidate(stack, program)) for program in left[:most]]
+                together += pool.map(lambda pair: self._mean(pair[0], block) / self._mean(pair[1], block), pairs)
         return {"sequential": sequential, "together": together}
 
-    def _mean(self, side: Side) -> float:
+    def _mean(self, side: Side, block: torch.Tensor) -> float:
         """Mean nanoseconds of a call by the child's timer, the same contents every time."""
-        block, _law = side.problem.contents(0)
         size = min(TRIALS, slots(side.problem))
         for slot in range(size):
             side.write(block, slot)
