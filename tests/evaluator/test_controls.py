@@ -21,6 +21,9 @@ import torch
 import torch.nn as nn
 
 class Model(nn.Module):
+    def __init__(self):
+        super(Model, self).__init__()  # as KernelBench has it
+
     def forward(self, x):
         torch.cuda.work()
         return x
@@ -78,6 +81,22 @@ def test_a_reference_is_slowed_by_as_much_as_was_said(clock: Clock, share: float
     model(x)
     assert clock.now - start == pytest.approx((1 + share) * CALL, rel=1e-4)
     assert task.digest != slowed(TASK, share).digest != TASK.digest
+
+
+def test_a_reference_on_a_cpu_can_be_slowed(clock: Clock) -> None:
+    space: dict[str, Any] = {}
+    exec(compile(slowed(TASK, 0.5).reference, "<task>", "exec"), space)
+    assert torch.equal(space["Model"]()(x := torch.ones(2)), x)
+
+
+def test_a_reference_that_names_its_own_class_can_be_compiled(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda function, mode: compiled.append(mode) or function)
+    space: dict[str, Any] = {}
+    exec(compile(timed_as(TASK, "compile").reference, "<task>", "exec"), space)
+    assert torch.equal(space["Model"]()(x := torch.ones(2)), x)
+    assert compiled == ["default"]
+    assert clock.now > 0
 
 
 def test_a_control_plants_what_its_device_can_tell() -> None:

@@ -74,6 +74,7 @@ def test_the_reference_as_it_is_is_slower_than_compiled() -> None:
     with open_evaluator(EvaluatorSettings(device="cuda", reference="compile")) as opened:
         verdict = opened.evaluate(GELU, unchanged(GELU))
     assert verdict.correct
-    assert verdict.ci_high is not None
-    assert verdict.ci_high < 0.6
+    assert verdict.speedup is not None
+    assert verdict.speedup < 0.6
+    assert (verdict.ci_high or verdict.speedup) < 0.6  # so slow that three pairs may be all
     assert "reference:compile" in verdict.labels

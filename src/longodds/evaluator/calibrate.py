@@ -147,12 +147,8 @@ def calibrate(
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
         groups = _process_pairs(evaluator, plan, log, progress)
-    document: dict[str, Any] = {
-        "device": device_name(settings.device),
-        "between_process_sd": stats.between_process_sd(groups),
-    }
-    log.get("spread", lambda: {"between_process_sd": document["between_process_sd"]})
-    document["between_process_sd"] = log.rows["spread"]["between_process_sd"]
+    spread = log.get("spread", lambda: {"between_process_sd": _between_process_sd(groups, settings.device)})
+    document = {"device": device_name(settings.device), "between_process_sd": spread["between_process_sd"]}
     write_document(path, document)
     _side_by_side(replace(settings, calibration=path), workers, plan, log, progress)
     control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
@@ -169,8 +165,16 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress) -> list[list[float]]:
-    """Log ratios of process pairs: (group, pair).
+def _between_process_sd(groups: dict[str, list[list[float]]], device: str) -> float:
+    """Of all process pairs; on a GPU of those of the task where it is largest: there processes of most programs differ
+    by a fraction of what those of a few do, and one reference serves for all programs of a task."""
+    if device == "cpu":
+        return stats.between_process_sd([group for of_task in groups.values() for group in of_task])
+    return max(map(stats.between_process_sd, groups.values()))
+
+
+def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress) -> dict[str, list[list[float]]]:
+    """Log ratios of process pairs, by task: (group, pair).
 
     A round starts both fork servers anew, so that what a server's forks may share varies too, and uses each for several
     tasks. Task by task beforehand and afterwards: every family's task is in some round.
@@ -180,7 +184,7 @@ def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Pr
         for i in range(min(_ROUND_TASKS, len(plan.families))):
             task = plan.families[(r * _ROUND_TASKS + i) % len(plan.families)]
             plans += [(r, process, task) for process in range(1, 1 + FRESH)]
-    groups: list[list[float]] = []
+    groups: dict[str, list[list[float]]] = {}
     for i, (r, process, task) in enumerate(plans):
         progress("process pairs", i, len(plans))
         new = i == 0 or plans[i - 1][0] != r
@@ -189,7 +193,7 @@ def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Pr
             return evaluator.process_pair(task, unchanged(task), process=process, count=_PAIRS_PER_PROCESS, renew=new)
 
         row = log.get(f"pair {r} {process} {task.id}", measure)
-        groups.append(row["d"])
+        groups.setdefault(task.id, []).append(row["d"])
     return groups
 
 

@@ -8,21 +8,24 @@ from dataclasses import replace
 
 from longodds.types import Task, digest_text
 
+# The class stays the reference's own: its constructor may say `super(Model, self)`.
 _SPIN = """
 import time as _time
 
-_Quick = Model
+_quick = Model.forward
 
 
-class Model(_Quick):
-    def forward(self, *inputs):
-        start = _time.perf_counter_ns()
-        out = super().forward(*inputs)
-        now = _time.perf_counter_ns()
-        end = now + SHARE * (now - start)
-        while _time.perf_counter_ns() < end:
-            pass
-        return out
+def _slow(self, *inputs):
+    start = _time.perf_counter_ns()
+    out = _quick(self, *inputs)
+    now = _time.perf_counter_ns()
+    end = now + SHARE * (now - start)
+    while _time.perf_counter_ns() < end:
+        pass
+    return out
+
+
+Model.forward = _slow
 """
 # A kernel that only waits, behind those of the call. How long it must wait is found in the second call, which is made
 # with nothing beside it: answers of several calls are timed, as the evaluator does it, queued and on inputs that are in
@@ -31,49 +34,52 @@ _SPIN_GPU = """
 import torch as _torch
 from torch.utils import _pytree
 
-_Quick = Model
+_quick = Model.forward
+Model._asked = Model._cycles = 0
 
 
-class Model(_Quick):
-    _asked = _cycles = 0
+def _slow(self, *inputs):
+    self._asked += 1
+    if self._asked == 2:
+        self._cycles = _find(self, inputs)
+        _torch.cuda.empty_cache()
+    out = _quick(self, *inputs)
+    if self._cycles:
+        _torch.cuda._sleep(self._cycles)
+    return out
 
-    def forward(self, *inputs):
-        self._asked += 1
-        if self._asked == 2:
-            self._cycles = self._find(inputs)
-        out = super().forward(*inputs)
-        if self._cycles:
-            _torch.cuda._sleep(self._cycles)
-        return out
 
-    def _find(self, inputs):
-        cache = _torch.cuda.get_device_properties(0).L2_cache_size
-        size = sum(x.nbytes for x in _pytree.tree_leaves(inputs) if isinstance(x, _torch.Tensor))
-        copies = max(1, min(64, 2 * cache // max(size, 1)))
-        own = lambda x: x.clone() if isinstance(x, _torch.Tensor) else x
-        ring = [_pytree.tree_map(own, inputs) for _ in range(copies)]
+def _find(self, inputs):
+    cache = _torch.cuda.get_device_properties(0).L2_cache_size
+    size = sum(x.nbytes for x in _pytree.tree_leaves(inputs) if isinstance(x, _torch.Tensor))
+    copies = max(1, min(64, 2 * cache // max(size, 1)))
+    own = lambda x: x.clone() if isinstance(x, _torch.Tensor) else x
+    ring = [_pytree.tree_map(own, inputs) for _ in range(copies)]
 
-        def took(cycles, calls, times=15):
-            found = []
-            for _ in range(times):
-                start, end = (_torch.cuda.Event(enable_timing=True) for _ in range(2))
-                _torch.cuda._sleep(4_000_000)
-                start.record()
-                for i in range(calls):
-                    super(Model, self).forward(*ring[i % copies])
-                    if cycles:
-                        _torch.cuda._sleep(cycles)
-                end.record()
-                end.synchronize()
-                found.append(start.elapsed_time(end) / calls)
-            return sorted(found)[times // 2]
+    def took(cycles, calls, times=9):
+        found = []
+        for _ in range(times):
+            start, end = (_torch.cuda.Event(enable_timing=True) for _ in range(2))
+            _torch.cuda._sleep(4_000_000)
+            start.record()
+            for i in range(calls):
+                _quick(self, *ring[i % copies])
+                if cycles:
+                    _torch.cuda._sleep(cycles)
+            end.record()
+            end.synchronize()
+            found.append(start.elapsed_time(end) / calls)
+        return sorted(found)[times // 2]
 
-        calls = max(1, min(copies if copies > 1 else 8, int(1.5 / max(took(0, 1), 1e-3))))
-        usual = took(0, calls)
-        wanted, cycles = (1 + SHARE) * usual, int(SHARE * usual * 1.7e6)
-        for _ in range(6):
-            cycles = max(1, cycles + int((wanted - took(cycles, calls)) * 1.7e6))
-        return cycles
+    calls = max(1, min(copies if copies > 1 else 8, int(1.5 / max(took(0, 1), 1e-3))))
+    usual = took(0, calls)
+    wanted, cycles = (1 + SHARE) * usual, int(SHARE * usual * 1.7e6)
+    for _ in range(4):
+        cycles = max(1, cycles + int((wanted - took(cycles, calls)) * 1.7e6))
+    return cycles
+
+
+Model.forward = _slow
 """
 
 

@@ -27,7 +27,7 @@ LOOKS = (8, 16, 32, 64)
 STEP = 8  # pairs after which a screening may end for futility
 _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
-DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.003}
+DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.005}
 _MAD = 1.4826  # standard deviation over median absolute deviation, of a normal distribution
 SLACK = math.log(1.05)  # by which a claim may exceed what the outer clocks support
 FAMILIES = (4, 16, 64, 256)  # sizes for which a verdict carries a lower bound valid for the best of so many
