@@ -152,6 +152,13 @@ def test_a_program_that_waits_for_the_gpu_is_measured_by_its_work(evaluator: Loc
     assert 0.6 < verdict.speedup < 1.05
 
 
+def test_an_answer_is_read_from_where_it_is_now(evaluator: LocalEvaluator) -> None:
+    """A program that gives memory back gets other memory at the same address."""
+    program = _MODULE.format(names="x", body="(torch.cuda.empty_cache(), torch.nn.functional.gelu(x) * 2 + x)[1]")
+    verdict = evaluator.evaluate(GELU, program)
+    assert verdict.correct, verdict.message
+
+
 @pytest.mark.parametrize("program", [TRITON, INLINE, COMPILED], ids=["triton", "inline", "torch.compile"])
 def test_one_kernel_for_three_is_faster(evaluator: LocalEvaluator, program: str) -> None:
     verdict = evaluator.evaluate(GELU, program)

@@ -17,6 +17,7 @@ from longodds.errors import InfraError
 
 HANDLE_BYTES = 64
 _LAZY_PEER_ACCESS = 1
+_BUFFER_ID = 7  # CU_POINTER_ATTRIBUTE_BUFFER_ID
 
 
 class Handle(ctypes.Structure):
@@ -96,6 +97,15 @@ def allocation(address: int) -> tuple[int, int]:
     code = driver().cuMemGetAddressRange_v2(ctypes.byref(base), ctypes.byref(size), ctypes.c_uint64(address))
     check(code, "cuMemGetAddressRange")
     return base.value, size.value
+
+
+def buffer(address: int) -> int:
+    """Number of the allocation that an address lies in, which no other one of this process ever has. Raises
+    InfraError."""
+    number = ctypes.c_uint64()
+    code = driver().cuPointerGetAttribute(ctypes.byref(number), _BUFFER_ID, ctypes.c_uint64(address))
+    check(code, "cuPointerGetAttribute")
+    return number.value
 
 
 class DeviceBlock:

@@ -79,7 +79,18 @@ class CudaChild(Child):
             except InfraError as error:
                 raise ChildEnded(f"the output's memory can't be read ({error})") from None
             real = cuda.allocation(here)[1]
+            self._forget(base, size)
             self._allocations.append((base, min(size, real), here))
+
+    def _forget(self, base: int, size: int) -> None:
+        """Something else lies there now."""
+        kept: list[tuple[int, int, int]] = []
+        for old in self._allocations:
+            if old[0] + old[1] <= base or base + size <= old[0]:
+                kept.append(old)
+            else:
+                cuda.close_handle(old[2])
+        self._allocations = kept
 
     def apart(self, address: int, size: int) -> bool:
         """What does not lie in the ring is read from an allocation that another process exported, which the ring can't

@@ -35,8 +35,8 @@ class CudaServer(Server):
         super().__init__(channel, config, inputs, state)
         self.events = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         self.ring = inputs.data_ptr(), inputs.data_ptr() + inputs.numel()
-        self.known: list[tuple[int, int]] = []  # allocations that the oracle has a handle of
-        self.allocation, self.export = cuda.allocation, cuda.export
+        self.known: list[tuple[int, int, int]] = []  # allocations that the oracle has a handle of
+        self.allocation, self.buffer, self.export = cuda.allocation, cuda.buffer, cuda.export
         self.sleep: Any = vars(torch.cuda)["_sleep"]  # a kernel that only waits
 
     def prepare(self) -> None:
@@ -85,15 +85,17 @@ class CudaServer(Server):
         return Frame(Kind.DONE, elapsed, code, tuple(words), nonce=nonce)
 
     def announce(self, words: list[int]) -> None:
-        """Send handles of allocations that the oracle does not know yet."""
+        """Send handles of allocations that the oracle does not know yet. Where one was freed, as when a program
+        empties PyTorch's cache, another may lie at the same address."""
         new: list[int] = []
         for address in words:
             if address == 0 or self.ring[0] <= address < self.ring[1]:
                 continue
-            if any(base <= address < base + size for base, size in self.known):
+            number = self.buffer(address)
+            if any(number == known for _, _, known in self.known):
                 continue
             base, size = self.allocation(address)
-            self.known.append((base, size))
+            self.known = [k for k in self.known if k[0] + k[1] <= base or base + size <= k[0]] + [(base, size, number)]
             new += [base, size, *memoryview(self.export(base)).cast("Q").tolist()]
         each = 2 + cuda.HANDLE_BYTES // 8
         for first in range(0, len(new), HANDLES * each):

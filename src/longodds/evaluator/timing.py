@@ -26,7 +26,8 @@ from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots
 from longodds.evaluator.sides import Cheat, Side, Spent
 
-_ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
+_ANSWER_NS = {"cpu": 6_000_000, "cuda": 500_000}
+_LONG_NS = 1_000_000  # a call on a GPU
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
 # A GPU waits so many times what queueing an answer's calls took, and some more for the host's hiccups; at most so long.
@@ -113,8 +114,9 @@ class Meter:
         # A program may remember them: they do not come back.
         shown = [self.next()[0] for _ in range(self.problem.kept_contents(_SHOWN))]
         for side in (self.candidate, self.reference):
-            times: list[float] = []
-            start = time.monotonic()
+            # On a GPU the calls of before were made no otherwise.
+            times = list(side.own_ns) if self.problem.on_gpu else []
+            start = time.monotonic() - sum(times) / 1e9
             while True:
                 side.write(shown[len(times) % len(shown)])
                 times.append(side.call(self.timeout_s)[1].own)
@@ -128,7 +130,7 @@ class Meter:
         self.ring = self._ring()
         wanted = math.ceil(_ANSWER_NS[self._kind] / typical)
         self.pairs.calls = max(1, min(_MOST_CALLS[self._kind], self.ring, wanted))
-        if self.problem.on_gpu and typical >= _ANSWER_NS["cuda"]:
+        if self.problem.on_gpu and typical >= _LONG_NS:
             self.pairs.answers = 1
         self.fill(self.pairs.calls)
         if self.problem.on_gpu:
@@ -206,8 +208,9 @@ class Meter:
                 check_draw(self.problem, self.candidate, draw, self.timeout_s, "in a later call: ")
             self.reference.write(inputs)
             self.reference.call(self.timeout_s)  # both have the same past
-        for side in self.order(not first):  # both awake
-            side.call(self.timeout_s, 0)
+        if self.pairs.answers > 1:  # a long call on a GPU is queued before it begins, whoever slept
+            for side in self.order(not first):  # both awake
+                side.call(self.timeout_s, 0)
         reference, candidate = Spent(), Spent()
         for order in (first, not first)[: self.pairs.answers]:
             spent = self.block(calls, first_is_reference=order, wait_ns=self.wait_ns)
