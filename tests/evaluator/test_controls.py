@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ import torch
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, open_evaluator
 from longodds.evaluator.baselines import REFERENCES, tf32_of, timed_as
-from longodds.evaluator.calibrate import Plan
+from longodds.evaluator.calibrate import Log, Plan, _Control, summarise
 from longodds.evaluator.controls import slowed
-from longodds.types import Reference, Task, digest_text
+from longodds.types import Reference, Status, Task, Verdict, digest_text
 
 US = 1e-3  # in ms, as events have it
 CYCLES_A_MS, LAUNCH, CALL = 1.98e6, 2 * US, 300 * US
@@ -102,6 +103,16 @@ def test_a_reference_that_names_its_own_class_can_be_compiled(clock: Clock, monk
 def test_a_control_plants_what_its_device_can_tell() -> None:
     assert Plan.of([TASK], 20, "cuda").slowdowns == (0.01, 0.03)
     assert min(Plan.of([TASK], 20).slowdowns) == 0.03
+
+
+def test_a_control_names_what_was_judged_wrongly(tmp_path: Path) -> None:
+    control = _Control(None, Plan.of([TASK], 1), Log(tmp_path / "log.jsonl", {}), lambda phase, done, total: None)
+    control.same = [Verdict(TASK.id, Status.CORRECT, speedup=1.0, ci_low=0.9, ci_high=1.1)]
+    control.gains[0.03] = [Verdict(TASK.id, Status.INFRA_ERROR, message="the reference fails")]
+    document = summarise(control, 1)
+    assert document["not_correct"] == [f"{TASK.id}: infra_error: the reference fails"]
+    assert document["n"] == 1
+    assert document["false_faster"] == 0
 
 
 def test_every_reference_has_a_name_and_a_precision() -> None:

@@ -312,6 +312,7 @@ class _Control:
 def summarise(control: _Control, n: int) -> dict[str, Any]:
     """The figures of `calibrate --json`. A verdict that is not CORRECT counts as judged wrongly and is listed."""
     everything = control.same
+    judged = [*everything, *(v for gained in control.gains.values() for v in gained)]
     order = list(range(len(everything)))
     random.Random(0).shuffle(order)  # fixed: which n of them count is no choice
     counted = [everything[i] for i in sorted(order[:n])]
@@ -326,7 +327,7 @@ def summarise(control: _Control, n: int) -> dict[str, Any]:
         "ci": [float(interval.low), float(interval.high)],
         **_errors([v.speedup for v in counted if v.speedup is not None]),
         "shared_core": sum(not {SHARED, SHARED_GPU}.isdisjoint(v.labels) for v in everything),
-        "not_correct": [f"{v.task_id}: {v.status}: {v.message}" for v in everything if v.status is not Status.CORRECT],
+        "not_correct": [f"{v.task_id}: {v.status}: {v.message}" for v in judged if v.status is not Status.CORRECT],
         "seconds_per_verdict": float(np.median([v.seconds for v in everything])),
         "any_of_k": {
             "k": k,
