@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from longodds.evaluator import tree
+from longodds.evaluator.flops import Flops
 from longodds.evaluator.yardstick import ask, fresh
 from longodds.types import Status, Verdict
 
@@ -118,14 +119,6 @@ def shown_share(count: int) -> float:
     return 0.05 ** (1 / count)
 
 
-def load_counter() -> None:
-    """Count something small: the first time PyTorch loads some more of itself, for seconds."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False):
-        torch.mm(torch.zeros(1, 1), torch.zeros(1, 1))
-
-
 def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Leaf], seed: int) -> Demands:
     """Of a task, with the reference on some inputs of it.
 
@@ -133,12 +126,9 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
     time, at random places, a little and to where a sum or an extreme over many can't miss it; an input with one that
     changes no output shows nothing.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
+    with Flops() as counter:
         plain = ask(model, fresh(inputs)).leaves
-    flops, least = counter.get_total_flops(), sum(leaf.nbytes for leaf in outputs)
-    convolved = sum(n for op, n in counter.get_flop_counts().get("Global", {}).items() if "convolution" in str(op))
+    flops, convolved, least = counter.total, counter.convolved, sum(leaf.nbytes for leaf in outputs)
     start = time.monotonic()
     again = ask(model, fresh(inputs)).leaves
     if any(t.is_cuda for t in again):

@@ -18,7 +18,7 @@ import torch
 from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
 from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
-from longodds.evaluator.ceilings import load_counter, rated
+from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
 from longodds.evaluator.cores import lease_gpu
@@ -60,7 +60,6 @@ class Oracle:
             servers.lease = lease_gpu(str(gpu.uuid))
             self.arch = f"{gpu.major}.{gpu.minor}"
             servers.compile_for(self.arch)
-            load_counter()  # while the sandbox's layers are tried and the first fork server loads torch
         self.processes = Processes(settings, servers, rng)
         self.isolation = self.processes.isolation
         self.measuring = Measuring(settings, self.processes, rng)
