@@ -31,7 +31,7 @@ _LONG_NS = 1_000_000  # a call on a GPU
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
 # A GPU waits so many times what queueing an answer's calls took, and some more for the host's hiccups; at most so long.
-_QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 50_000, 40_000_000
+_QUEUED, _MORE_QUEUED_NS, _MOST_QUEUED_NS = 1.5, 150_000, 40_000_000
 _UNQUEUED = 3  # answers of each side before that
 # And so many times longer from when it began before all calls were queued; for a program that waits for the GPU it
 # always will, so only so often.
