@@ -2,10 +2,10 @@
 
 A pair is four answers, reference and candidate, then candidate and reference or the other way round: a core that has
 just been idle runs otherwise than one at work, so the first of two calls is not like the second. On a GPU, where each
-answer starts from the same state, a pair of long calls is two answers. An answer is some calls on a ring of input slots,
-each with fresh contents; both sides get the same. The number is the child's own timer; the bound is the oracle's clock,
-from asking to the answer, outputs complete in the child's memory. Between calls the candidate must be idle: CPU time
-that it uses while it was not asked is work smuggled out of the clock.
+answer starts from the same state, a pair of long calls is two answers. An answer is some calls on a ring of input
+slots, each with fresh contents; both sides get the same. The number is the child's own timer; the bound is the oracle's
+clock, from asking to the answer, outputs complete in the child's memory. Between calls the candidate must be idle: CPU
+time that it uses while it was not asked is work smuggled out of the clock.
 """
 
 from __future__ import annotations
