@@ -139,14 +139,19 @@ def test_a_module_without_headroom_is_told_early(place):
         def note(self, text):
             notes.append(text)
 
-    done = lo.optimize(
-        place / "add.py",
-        inputs="torch.randn(4)",
-        run=place / "add",
-        settings=settings,
-        policy=Scripted("return -x"),
-        progress=Told(),
-    )
+    # What else the machine does may slow all four readings of the module and none of the copy: it gets three attempts.
+    for attempt in range(3):
+        notes.clear()
+        done = lo.optimize(
+            place / "add.py",
+            inputs="torch.randn(4)",
+            run=place / f"add-{attempt}",
+            settings=settings,
+            policy=Scripted("return -x"),
+            progress=Told(),
+        )
+        if done.headroom.little:
+            break
     assert done.headroom.little
     assert "the overhead of a call" in notes[0]
     assert "little to gain" in notes[0]
