@@ -14,7 +14,7 @@
   little, all trials are run as well: `off` says what the addition is off by.
 
 Of each task: `first_s`, preparing it and the first verdict; `median_s` of a program that was run; `run_s`, all seconds
-by the programs that were run.
+by the programs that were run. Of all tasks but those with inline CUDA `ours_median_s`, of a program that was run.
 
 Every measurement is a line of the log: the same command goes on where it stopped, and ends with the figures so far.
 Needs a GPU, and a checkout of KernelBench with its package (`src/kernelbench`); none of it is imported here.
@@ -252,7 +252,7 @@ def report(tasks: dict[int, Task], log: KeyedLog, trials: tuple[int, int]) -> di
         "bare": log.rows.get("start bare", {}).get("seconds", 0.0),
     }
     for way, share in (("ours", 1), ("bare", _SHARE)):
-        sums = {"theirs": 0.0, way: starts[way]}
+        sums, each = {"theirs": 0.0, way: starts[way]}, list[float]()
         for number, task in tasks.items():
             row = log.rows.get(f"{way} {number}")
             their = extrapolated(task, number, log, trials, 64 // share)
@@ -271,8 +271,10 @@ def report(tasks: dict[int, Task], log: KeyedLog, trials: tuple[int, int]) -> di
             }
             sums["theirs"] += their
             sums[way] += row["seconds"]
+            each += [] if number in INLINE else row["seconds_each"]
         document["ratio"][way] = round(sums["theirs"] / sums[way], 1) if sums[way] else None
         document[f"{way}_s"] = round(sums[way], 1)
+        document[f"{way}_median_s"] = round(statistics.median(each), 2) if each else None
         document[f"left_{way}"] = log.rows.get(f"left {way}")
     return document
 

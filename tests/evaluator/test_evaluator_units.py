@@ -89,25 +89,6 @@ def test_a_tree_survives_being_written_and_read(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "itself"),
-    [
-        ([torch.arange(32.0).reshape(4, 8)], True),
-        ([torch.arange(64, dtype=torch.uint8) > 3], True),
-        ([torch.arange(33.0)[1:]], False),  # begins within another's memory
-        ([torch.arange(32.0).reshape(4, 8).t()], False),
-        ([torch.arange(31.0)], False),  # does not fill its block
-        ([torch.arange(32.0), 3], False),
-    ],
-)
-def test_a_block_is_a_tensor_that_fills_it_or_a_copy(value: list[Any], itself: bool) -> None:
-    spec, leaves, size = tree.describe(value)
-    block = tree.block_of(value, leaves, size, "cpu")
-    assert block.shape == (size,)
-    assert same(tree.read(spec, block), value)
-    assert (block.data_ptr() == value[0].data_ptr()) is itself
-
-
-@pytest.mark.parametrize(
     "make",
     [
         lambda: torch.arange(12.0).reshape(3, 4).t(),

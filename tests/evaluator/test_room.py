@@ -208,3 +208,12 @@ def test_a_program_that_waits_for_the_gpu_lengthens_the_wait_only_so_often() -> 
     made.wait_ns = 0
     made.waited(0, short=True)  # of answers that were not to be queued nothing is learned
     assert made.wait_ns == 0
+
+
+def test_a_task_that_fills_the_same_memory_again_has_its_draws_all_the_same() -> None:
+    source = OTHER.reference.replace("return [torch.rand(N, N)]", "return [PLACE.uniform_()]")
+    source = source.replace("N = 64", "N = 64\nPLACE = torch.empty(N, N)")
+    filled = Problem(Task("test/filled", "test", source, digest_text(source)), 1).load()
+    for draw in filled.draws:
+        x = filled.input_leaves[0].view(draw.inputs).double()
+        assert torch.allclose(torch.softmax(x @ x.t(), dim=-1), draw.expected[0].double(), equal_nan=True), draw.law

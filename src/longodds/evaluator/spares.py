@@ -60,14 +60,14 @@ class Spares:
 
     def take(self, number: int) -> Forked | None:
         """The oldest of this fork server, if it is fit for use."""
-        for i, (kept, spare) in enumerate(self._kept):
-            if kept != number:
-                continue
-            del self._kept[i]
-            if spare.server is self._servers.get(number).process and spare.settle():
-                return spare.forked
-            spare.end()
+        found = next((kept for kept in self._kept if kept[0] == number), None)
+        if found is None:
             return None
+        self._kept.remove(found)
+        spare = found[1]
+        if spare.server is self._servers.get(number).process and spare.settle():
+            return spare.forked
+        spare.end()
         return None
 
     def starting(self) -> bool:
@@ -76,10 +76,10 @@ class Spares:
 
     def settle(self) -> None:
         """Wait until all are at rest: nothing of ours may start beside a timing."""
-        fit = [(number, spare) for number, spare in self._kept if spare.settle()]
-        gone, self._kept = [kept for kept in self._kept if kept not in fit], fit
-        for _, spare in gone:
-            spare.end()
+        for kept in list(self._kept):
+            if not kept[1].settle():
+                self._kept.remove(kept)
+                kept[1].end()
 
     def close(self) -> None:
         """End all; others can be asked for."""

@@ -172,21 +172,11 @@ def write(value: object, leaves: Sequence[Leaf], block: torch.Tensor) -> None:
 
 
 def block_of(value: object, leaves: Sequence[Leaf], size: int, device: str) -> torch.Tensor:
-    """A tree's leaves in a flat uint8 block of `size` bytes on a device, zero between them: the memory of a single
-    tensor that fills it, else a new one."""
-    found = values(value)
-    if len(found) == 1 and isinstance(found[0], torch.Tensor) and _fills(found[0], leaves[0], size, device):
-        return found[0].detach().reshape(-1).view(torch.uint8)
+    """A tree's leaves in a new flat uint8 block of `size` bytes on a device, zero between them."""
     whole = sum(leaf.nbytes for leaf in leaves if leaf.elements == math.prod(leaf.shape)) == size
     block = (torch.empty if whole else torch.zeros)(size, dtype=torch.uint8, device=device)
     write(value, leaves, block)
     return block
-
-
-def _fills(tensor: torch.Tensor, leaf: Leaf, size: int, device: str) -> bool:
-    plain = tensor.is_contiguous() and not tensor.storage_offset() and not tensor.is_complex() and not tensor.is_neg()
-    same = tensor.device.type == device and tensor.dtype is leaf.dtype and tuple(tensor.stride()) == leaf.stride
-    return plain and same and tensor.nbytes == size > 0
 
 
 def read(spec: Spec, block: torch.Tensor) -> Any:
