@@ -18,9 +18,10 @@ BATCH_NS = 50_000_000
 _MOST_CALLS = {"cpu": 256, "cuda": 2048}
 _ANSWERS, _LONGEST_NS = 2, 40 * BATCH_NS
 # Of what asking costs the reference, what a program is credited with. On a GPU the oracle's clock holds all of it, up
-# to a tenth of a batch of large tensors, and half of it would hide as large a gain. With most of it credited a program
-# whose timer lies has little against it but chance, so chance gets less, and the verdict says so.
-_CREDIT = {"cpu": 0.0, "cuda": 0.9}
+# to a tenth of a batch of large tensors, and half of it would hide as large a gain: most of it is what no program can
+# save, that of waking a process and of handing it the GPU. With most of it credited a program whose timer lies has
+# little against it but chance, so chance gets less, and the verdict says so.
+_CREDIT = {"cpu": 0.0, "cuda": 0.95}
 _STRICT = 0.5
 _LEVEL, _LEVEL_WITH_CREDIT = 0.125, 0.02  # two-sided, of the bound of a median
 _CLEAR = 0.01  # log of a gain that no chance makes
@@ -116,7 +117,8 @@ def _batch_pair(meter: Meter) -> tuple[Spent, Spent, int, int]:
     calls = made = 0
     for i in range(answers):
         count = wanted // answers + (i < wanted % answers)
-        for trusted, spent in meter.block(count, first_is_reference=first != bool(i % 2)).items():
+        spent_on = meter.block(count, first_is_reference=first != bool(i % 2), awake=meter.problem.on_gpu)
+        for trusted, spent in spent_on.items():
             total[trusted] += spent
         calls, made = calls + count, i + 1
         # A timer that tells a hundredth asks for a hundred times the calls: some of them tell as much.

@@ -13,11 +13,14 @@ from longodds.errors import InfraError
 from longodds.evaluator import cuda
 from longodds.evaluator.blocks import SharedBlock
 from longodds.evaluator.children import Child
+from longodds.evaluator.cores import usable_cores
 from longodds.evaluator.forks import Forked, Zygote, start
 from longodds.evaluator.frames import Frame, Kind
 from longodds.evaluator.process import ChildEnded
 
 _MOST_ALLOCATIONS = 4096
+# Where a process beside the program's has a core of its own. Longer answers lose nothing by a wake-up.
+_SPIN_S, _CORES = 0.02, 4
 _EACH = 2 + cuda.HANDLE_BYTES // 8
 
 
@@ -55,6 +58,7 @@ class CudaChild(Child):
     def __init__(self, forked: Forked, ring: cuda.DeviceBlock, memory_bytes: int) -> None:
         super().__init__(forked, _Lent(ring), memory_bytes)
         self.ring = ring
+        self.spin_s = _SPIN_S if usable_cores() >= _CORES else 0.0
         self.ring_there = 0  # where the child sees it
         self._allocations: list[tuple[int, int, int]] = []  # address there, bytes, address here
 

@@ -44,6 +44,7 @@ class Process:
         self.kin = Family(forked.pid, forked.waiter)
         self.stderr = b""
         self.peak_rss = 0
+        self.spin_s = 0.0  # how long the start of a wait does not sleep: a core that slept takes a while to be at work
 
     def family(self) -> list[int]:
         """The child's pid, then those of its living descendants."""
@@ -74,7 +75,7 @@ class Process:
                 if now >= deadline:
                     raise ChildTimeout(f"no answer within {timeout_s:g} s")
             # Short slices only once a call is slow: resident memory is watched without disturbing quick calls.
-            events = poller.poll(min(deadline - now, 0.05) * 1000)
+            events = poller.poll(0 if now - start < self.spin_s else min(deadline - now, 0.05) * 1000)
             for fd, _ in events:
                 if fd == self.forked.stderr_fd:
                     self._drain(poller)

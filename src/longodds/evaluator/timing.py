@@ -26,7 +26,7 @@ from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import slots
 from longodds.evaluator.sides import Cheat, Side, Spent
 
-_ANSWER_NS = {"cpu": 6_000_000, "cuda": 500_000}
+_ANSWER_NS = {"cpu": 6_000_000, "cuda": 1_000_000}
 _LONG_NS = 1_000_000  # a call on a GPU
 _MOST_CALLS = {"cpu": 16, "cuda": 64}  # in an answer
 _LOOKED_AT = {"cpu": 16, "cuda": 4}  # calls of an answer whose outputs are looked at in some places: reading takes time
@@ -217,9 +217,12 @@ class Meter:
             reference, candidate = reference + spent[True], candidate + spent[False]
         return reference, candidate
 
-    def block(self, count: int, *, first_is_reference: bool, wait_ns: int = 0) -> dict[bool, Spent]:
+    def block(
+        self, count: int, *, first_is_reference: bool, wait_ns: int = 0, awake: bool = False
+    ) -> dict[bool, Spent]:
         """One answer of each side, `count` calls on the same new contents: what they took, True for the reference.
 
+        awake: each is asked for nothing before it is given its inputs, so that asking costs less.
         Every answer is looked at, on a GPU some calls of it; some that were chosen afterwards are compared in full.
         Raises Wrong, Cheat and what a child raises.
         """
@@ -232,6 +235,8 @@ class Meter:
         chosen: list[int] = []
         looked = self.rng.sample(range(count), min(count, _LOOKED_AT[self._kind]))
         for side in self.order(first_is_reference):
+            if awake:
+                side.call(self.timeout_s, 0)
             for i, (block, _law) in enumerate(contents):
                 side.write(block, i)
             frame, spent[side.trusted] = side.call(self.timeout_s, count, wait_ns)
