@@ -84,6 +84,20 @@ def test_a_reference_is_slowed_by_as_much_as_was_said(clock: Clock, share: float
     assert task.digest != slowed(TASK, share).digest != TASK.digest
 
 
+def test_what_is_planted_does_not_follow_the_speed_of_the_gpu(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(1_000_000))
+    # Slower by 4 % over its first calls: as much as a wait of 3 % and more.
+    monkeypatch.setattr(torch.cuda, "work", lambda: clock.take(CALL * (1 + 0.04 * min(next(calls) / 60, 1)) - LAUNCH))
+    space: dict[str, Any] = {}
+    exec(compile(slowed(TASK, 0.03, "cuda").reference, "<task>", "exec"), space)
+    model, x = space["Model"](), torch.ones(2)
+    for _ in range(2):
+        model(x)
+    start = clock.now
+    model(x)
+    assert clock.now - start == pytest.approx((1.04 + 0.03) * CALL, abs=0.003 * CALL)
+
+
 def test_a_reference_on_a_cpu_can_be_slowed(clock: Clock) -> None:
     space: dict[str, Any] = {}
     exec(compile(slowed(TASK, 0.5).reference, "<task>", "exec"), space)

@@ -29,8 +29,11 @@ Model.forward = _slow
 """
 # A kernel that only waits, behind those of the call. How long it must wait is found in the second call, which is made
 # with nothing beside it: answers of several calls are timed, as the evaluator does it, queued and on inputs that are in
-# no cache, until they take what they should.
+# no cache, with the wait and without it by turns, until it adds what it should. Not until they take what they should:
+# of large inputs a GPU's own speed changes by a percent within a second.
 _SPIN_GPU = """
+from statistics import median as _median
+
 import torch as _torch
 from torch.utils import _pytree
 
@@ -56,26 +59,27 @@ def _find(self, inputs):
     own = lambda x: x.clone() if isinstance(x, _torch.Tensor) else x
     ring = [_pytree.tree_map(own, inputs) for _ in range(copies)]
 
-    def took(cycles, calls, times=9):
-        found = []
-        for _ in range(times):
-            start, end = (_torch.cuda.Event(enable_timing=True) for _ in range(2))
-            _torch.cuda._sleep(4_000_000)
-            start.record()
-            for i in range(calls):
-                _quick(self, *ring[i % copies])
-                if cycles:
-                    _torch.cuda._sleep(cycles)
-            end.record()
-            end.synchronize()
-            found.append(start.elapsed_time(end) / calls)
-        return sorted(found)[times // 2]
+    def took(cycles, calls):
+        start, end = (_torch.cuda.Event(enable_timing=True) for _ in range(2))
+        _torch.cuda._sleep(4_000_000)
+        start.record()
+        for i in range(calls):
+            _quick(self, *ring[i % copies])
+            if cycles:
+                _torch.cuda._sleep(cycles)
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / calls
 
-    calls = max(1, min(copies if copies > 1 else 8, int(1.5 / max(took(0, 1), 1e-3))))
-    usual = took(0, calls)
-    wanted, cycles = (1 + SHARE) * usual, int(SHARE * usual * 1.7e6)
+    def more(cycles):
+        return _median(took(cycles, calls) - took(0, calls) for _ in range(9))
+
+    usual = _median(took(0, 1) for _ in range(9))
+    calls = max(1, min(copies if copies > 1 else 8, int(1.5 / max(usual, 1e-3))))
+    wanted = SHARE * _median(took(0, calls) for _ in range(9))
+    cycles = int(wanted * 1.7e6)
     for _ in range(4):
-        cycles = max(1, cycles + int((wanted - took(cycles, calls)) * 1.7e6))
+        cycles = max(1, cycles + int((wanted - more(cycles)) * 1.7e6))
     return cycles
 
 
