@@ -18,7 +18,7 @@ BATCH_NS = 50_000_000
 _MOST_CALLS = {"cpu": 256, "cuda": 2048}
 _ANSWERS, _LONGEST_NS = 2, 40 * BATCH_NS
 # Of what asking costs the reference, what a program is credited with. On a GPU the oracle's clock holds all of it, up
-# to a tenth of a batch of large tensors, and half of it would hide as large a gain: most of it is what no program can
+# to a fifth of a batch of large tensors, and half of it would hide as large a gain: most of it is what no program can
 # save, that of waking a process and of handing it the GPU. With most of it credited a program whose timer lies has
 # little against it but chance, so chance gets less, and the verdict says so.
 _CREDIT = {"cpu": 0.0, "cuda": 0.95}
