@@ -6,6 +6,7 @@
 
 - `ours`: one evaluator, equal programs run once, the cache on and empty at first; its start and preparing tasks count.
 - `bare`: the first 16 candidates of each task, every one run, no cache, no screening ended early; times 4 for 64.
+  Extensions are compiled ahead, as for `ours`, and equal calls once: KernelBench's way keeps what it compiled as well.
 - `theirs`: as the seed calls KernelBench's function, one after the other: 5 correctness trials and 50 timed ones
   (`--fast`: 1 and 5). It is asked about one candidate of each kind, with 2 of the trials; 3 times what the second
   took is added. Each kind's time is multiplied by its number; of inline CUDA once anew and once again, as its
@@ -117,6 +118,7 @@ def ours(evaluator: LocalEvaluator, task: Task, number: int, log: KeyedLog, key:
     start = time.monotonic()
     prepare_s = evaluator.describe(task)["prepare_s"]
     if bare:
+        evaluator.compile_ahead(programs)
         verdicts = {i: evaluator.evaluate(task, program) for i, program in enumerate(programs)}
     else:
         verdicts = dict(evaluator.evaluate_many(task, programs))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_task import TASK
+from small_task import RIGHT, TASK, WRONG
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, doctor_layers, open_evaluator
 from longodds.evaluator.building import BuildPool
@@ -178,6 +178,40 @@ def test_what_failed_ahead_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert made == ["good"]
 
 
+class Slowly:
+    """A build pool in which what is marked is not built before the task has been prepared and it is waited for."""
+
+    def __init__(self) -> None:
+        self.expected: list[str] = []
+        self.waited = 0
+
+    def expect(self, programs: Sequence[str]) -> None:
+        self.expected += programs
+
+    def at_work(self, programs: Sequence[str]) -> bool:
+        return self.waited == 0 and all("# slow" in p for p in programs)
+
+    def first(self, programs: Sequence[str]) -> int:
+        self.waited += self.at_work(programs)
+        return next(i for i, p in enumerate(programs) if self.waited or "# slow" not in p)
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_is_built_is_judged_while_others_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick, known = ("# slow\n" + RIGHT, WRONG, RIGHT.replace("dim=-1", "dim=1"))
+    with open_evaluator(EvaluatorSettings(), tmp_path) as evaluator:
+        evaluator.evaluate(TASK, known, timed=False)
+        pool = Slowly()
+        monkeypatch.setattr(evaluator, "_building", pool)
+        found = list(evaluator.evaluate_many(TASK, [slow, quick, known, slow], timed=False))
+    assert [i for i, _ in found] == [1, 2, 0, 3]
+    assert [v.status for _, v in found] == [Status.INCORRECT, *[Status.CORRECT] * 3]
+    assert pool.waited == 1
+    assert pool.expected[:2] == [slow, quick]
+
+
 @pytest.mark.slow
 def test_programs_with_the_same_calls_share_what_was_compiled() -> None:
     layers = [name for name, state in doctor_layers().items() if state == "on"]
@@ -188,9 +222,11 @@ def test_programs_with_the_same_calls_share_what_was_compiled() -> None:
     pool = BuildPool(EvaluatorSettings(), root, layers, "", 2)
     try:
         pool.expect([COMPILES, other, bad])
+        assert pool.at_work([COMPILES, other, bad])
+        assert pool.first([COMPILES, "x = 1", bad]) == 1
         for program in (COMPILES, other, bad):
-            pool.wait(program)
-            assert not pool.at_work(program)
+            assert pool.first([program]) == 0
+            assert not pool.at_work([program, bad])
         builds = Builds(root / "builds")
         kept = builds.find(alone(COMPILES) or "")
         assert kept is not None

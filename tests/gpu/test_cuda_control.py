@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import statistics
+from collections.abc import Callable, Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PRODUCT
+from gpu_tasks import GELU, PARTS, PRODUCT, SMALL, SMALL_PARTS
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.evaluator.calibrate import calibrate
@@ -78,3 +79,59 @@ def test_the_reference_as_it_is_is_slower_than_compiled() -> None:
     assert verdict.speedup < 0.6
     assert (verdict.ci_high or verdict.speedup) < 0.6  # so slow that three pairs may be all
     assert "reference:compile" in verdict.labels
+
+
+def test_a_call_of_a_few_microseconds_is_its_own_equal(evaluator: LocalEvaluator) -> None:
+    found = [evaluator.evaluate(SMALL, unchanged(SMALL)) for _ in range(5)]
+    print([(v.speedup, v.ci_low, v.ci_high, v.runtime_us) for v in found])
+    assert all(v.correct and v.speedup is not None and abs(v.speedup - 1) < 0.02 for v in found)
+    assert not any((v.ci_low or 0) > 1 for v in found)
+
+
+def test_small_kernels_are_rated_as_cuda_graphs_rate_them(evaluator: LocalEvaluator) -> None:
+    program = """
+import torch
+import torch.nn as nn
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        e = PARTS
+        return e / e.sum(-1, keepdim=True)
+""".replace("PARTS", PARTS)
+    verdict = evaluator.evaluate(SMALL_PARTS, program)
+
+    def once(x: torch.Tensor) -> torch.Tensor:
+        e = (x - x.amax(-1, keepdim=True)).exp()
+        return e / e.sum(-1, keepdim=True)
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        sums = (x - x.amax(-1, keepdim=True)).exp().sum(-1, keepdim=True)
+        return (x - x.amax(-1, keepdim=True)).exp() / sums
+
+    truth = _graphed_us(twice) / _graphed_us(once)
+    print(truth, verdict.speedup, verdict.ci_low, verdict.reference_us, verdict.runtime_us, verdict.labels)
+    assert verdict.correct
+    assert verdict.speedup == pytest.approx(truth, rel=0.05)
+    assert verdict.ci_low is not None
+    assert verdict.ci_low > 1
+
+
+def _graphed_us(call: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    """Microseconds of a call on inputs that are in no cache, replayed from a CUDA graph: launching costs least."""
+    calls = 128
+    ring = torch.rand(calls, 512, 1024, device="cuda")  # 256 MiB, four times the last cache
+    for x in ring[:3]:
+        call(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = [call(x) for x in ring]
+    times = list[float]()
+    for _ in range(21):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) * 1e3 / calls)
+    assert len(kept) == calls
+    return statistics.median(times)

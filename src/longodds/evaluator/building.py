@@ -7,11 +7,12 @@ the program is loaded, and what it compiled is kept for itself.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from longodds.errors import InfraError
@@ -47,16 +48,18 @@ class BuildPool:
                 self._zygote.start()
                 self._asked[work] = self._pool.submit(self._build, work)
 
-    def at_work(self, program: str) -> bool:
-        """Whether a program that was expected is not built yet."""
-        asked = self._asked.get(_work(program))
-        return asked is not None and not asked.done()
+    def at_work(self, programs: Sequence[str]) -> bool:
+        """Whether all of these were expected and none is built yet."""
+        return all(asked is not None and not asked.done() for asked in self._of(programs))
 
-    def wait(self, program: str) -> None:
-        """Until a program that was expected is built, or has failed to."""
-        asked = self._asked.get(_work(program))
-        if asked is not None:
-            asked.result()
+    def first(self, programs: Sequence[str]) -> int:
+        """Place of the first of these that is built, failed to be, or was not expected; waits until there is one."""
+        while self.at_work(programs):
+            wait((asked for asked in self._of(programs) if asked is not None), return_when=FIRST_COMPLETED)
+        return next(i for i, asked in enumerate(self._of(programs)) if asked is None or asked.done())
+
+    def _of(self, programs: Sequence[str]) -> list[Future[None] | None]:
+        return [self._asked.get(_work(program)) for program in programs]
 
     def _build(self, program: str) -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -85,5 +88,6 @@ class BuildPool:
         self._pool.shutdown(cancel_futures=True)
 
 
+@functools.lru_cache(1024)  # asked again for every program of a batch that is judged
 def _work(program: str) -> str:
     return alone(program) or program

@@ -177,11 +177,8 @@ class LocalEvaluator:
             known = self.cache.get(task, program, self.digest, timed=timed)
             if known is not None:
                 return known
-        if self._building is not None:
-            self._building.expect([program])
-            if self._building.at_work(program):
-                self.describe(task)  # is prepared meanwhile
-                self._building.wait(program)
+        self.compile_ahead([program])
+        self._first_built(task, [program])
         verdict = self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
         if self.cache is not None:
             self.cache.put(task, program, verdict, timed=timed)
@@ -215,17 +212,36 @@ class LocalEvaluator:
     def evaluate_many(
         self, task: Task, programs: Sequence[str], *, timed: bool = True
     ) -> Iterator[tuple[int, Verdict]]:
-        """Yields (position, verdict); programs that are equal but for comments, formatting and locals are run once.
-
-        For a GPU, those that compile C++ or CUDA are compiled ahead, several at a time."""
-        known: dict[str, Verdict] = {}
-        if self._building is not None:
-            self._building.expect(list({program_digest(p): p for p in reversed(programs)}.values()))
+        """Yields (position, verdict) as each is known; programs that are equal but for comments, formatting and locals
+        are run once. For a GPU, those that compile C++ or CUDA are compiled ahead, and others judged meanwhile."""
+        places: dict[str, list[int]] = {}
         for position, program in enumerate(programs):
-            digest = program_digest(program)
-            if digest not in known:
-                known[digest] = self.evaluate(task, program, timed=timed)
-            yield position, known[digest]
+            places.setdefault(program_digest(program), []).append(position)
+        left = {programs[same[0]]: same for same in places.values()}
+        cache = self.cache
+        known = {p for p in left if cache is not None and cache.get(task, p, self.digest, timed=timed) is not None}
+        self.compile_ahead([p for p in left if p not in known])
+        while left:
+            waiting = list(left)
+            program = waiting[self._first_built(task, waiting)]
+            verdict = self.evaluate(task, program, timed=timed)
+            for position in left.pop(program):
+                yield position, verdict
+
+    def compile_ahead(self, programs: Sequence[str]) -> None:
+        """For a GPU, those that compile C++ or CUDA are compiled from now on, several at a time. Returns at once."""
+        if self._building is not None:
+            self._building.expect(programs)
+
+    def _first_built(self, task: Task, programs: Sequence[str]) -> int:
+        """Place of the first that is not being compiled. If all are, the task is prepared and one waited for."""
+        building = self._building
+        if building is None:
+            return 0
+        if building.at_work(programs):
+            with contextlib.suppress(InfraError):  # if it lasts, judging says so
+                self.describe(task)
+        return building.first(programs)
 
     def describe(self, task: Task) -> dict[str, Any]:
         """How the oracle judges a task: laws used and dropped, labels, tolerances, seconds to prepare, and on a GPU
