@@ -3,6 +3,7 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
+#define LONGODDS_OPERATORS_ALONE
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/empty_strided.h>
@@ -13,6 +14,15 @@
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#undef LONGODDS_OPERATORS_ALONE
+
+namespace at {
+// As ATen/DeviceGuard.h has it of a tensor; a template, so that one may include that as well.
+template <typename T, std::enable_if_t<std::is_same_v<T, Tensor>, int> = 0>
+inline std::optional<Device> device_of(const T& t) {
+  return t.defined() ? std::optional<Device>(t.device()) : std::nullopt;
+}
+}  // namespace at
 
 namespace torch {
 using namespace at;  // NOLINT: as PyTorch's own header does
