@@ -173,16 +173,18 @@ class LocalEvaluator:
         A timeout or a crash may be the machine's: it is run once more, alone, before it is believed. INFRA_ERROR when
         the machine can't judge; a program that alone breaks the evaluator has a RUNTIME_ERROR.
         """
-        if self.cache is not None:
-            known = self.cache.get(task, program, self.digest, timed=timed)
-            if known is not None:
-                return known
+        known = self._kept(task, program, timed=timed)
+        if known is not None:
+            return known
         self.compile_ahead([program])
         self._first_built(task, [program])
         verdict = self._judged(task, {"do": "judge", "task": _task(task), "program": program, "timed": timed})
         if self.cache is not None:
             self.cache.put(task, program, verdict, timed=timed)
         return verdict
+
+    def _kept(self, task: Task, program: str, *, timed: bool) -> Verdict | None:
+        return None if self.cache is None else self.cache.get(task, program, self.digest, timed=timed)
 
     def _judged(self, task: Task, request: dict[str, Any]) -> Verdict:
         start = time.monotonic()
@@ -218,9 +220,8 @@ class LocalEvaluator:
         for position, program in enumerate(programs):
             places.setdefault(program_digest(program), []).append(position)
         left = {programs[same[0]]: same for same in places.values()}
-        cache = self.cache
-        known = {p for p in left if cache is not None and cache.get(task, p, self.digest, timed=timed) is not None}
-        self.compile_ahead([p for p in left if p not in known])
+        if self._building is not None:
+            self.compile_ahead([p for p in left if self._kept(task, p, timed=timed) is None])
         while left:
             waiting = list(left)
             program = waiting[self._first_built(task, waiting)]
