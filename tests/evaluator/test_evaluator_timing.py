@@ -113,6 +113,24 @@ def test_on_a_gpu_a_gain_may_rest_on_what_asking_costs_but_hardly_on_chance() ->
     assert granted(0.03, 0.08, 0.003, 4) == []  # four batches are too few for it
 
 
+@pytest.mark.parametrize(("gain", "claimed"), [(0.375, 0.375), (0.1, 0.375)], ids=["honest", "hides three quarters"])
+def test_a_claim_is_cut_by_what_is_hidden_and_not_by_chance(gain: float, claimed: float) -> None:
+    rng, most = np.random.default_rng(0), list[float]()
+    for _ in range(1000):
+        bound = Bound()
+        for count in (4, 8, 16, 32):
+            while len(bound) < count:
+                ratio = rng.normal(gain, 0.07)  # as seen of calls of 24 us
+                bound.cpu.append(ratio)
+                bound.wall.append(ratio)
+            if bound.settles(claimed):
+                break
+        most.append(min(bound.most() + stats.SLACK, claimed))
+    share_cut = np.mean(np.array(most) < claimed - 0.02)
+    assert share_cut < 0.04 if gain == claimed else share_cut == 1
+    assert np.mean(most) < gain + stats.SLACK + 0.01
+
+
 def test_no_claim_goes_beyond_the_best_ratio_of_walls() -> None:
     assert Bound(cpu=[0.5] * 4, wall=[-0.1, 0.02, 0.0, 0.01]).most() == pytest.approx(0.02)
     assert Bound(cpu=[0.1] * 4, wall=[0.0, 2.0, 0.3, -1.0]).most() == pytest.approx(0.1)

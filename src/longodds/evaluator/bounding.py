@@ -24,6 +24,7 @@ _ANSWERS, _LONGEST_NS = 2, 40 * BATCH_NS
 _CREDIT = {"cpu": 0.0, "cuda": 0.95}
 _STRICT = 0.5
 _LEVEL, _LEVEL_WITH_CREDIT = 0.125, 0.02  # two-sided, of the bound of a median
+_PATIENCE = 16  # batches up to which more of them are made for how large a gain is, and not for whether there is one
 _CLEAR = 0.01  # log of a gain that no chance makes
 _ANSWER_NS = 150_000  # what an answer costs beside the program, at least
 _TIMES, _TIMES_SHARE = 3, 0.5  # a host that takes a core away for some milliseconds looks the same, now and then
@@ -67,6 +68,15 @@ class Bound:
     def most(self) -> float:
         """The most that the outer clocks support: the middle CPU ratio, and no more than the best ratio of walls."""
         return min(_middle(self.cpu), max(self.wall, default=-math.inf))
+
+    def settles(self, claimed: float) -> bool:
+        """Whether more batches would change little. They speak against a gain; or for one, and for as much as the
+        timers claim (a log ratio) but for the slack, or clearly not for as much: batches of short calls vary, and a
+        claim should be cut by what a program hides and not by chance."""
+        if self.high() < 0:
+            return True
+        cut = len(self) < _PATIENCE and self.most() + stats.SLACK < claimed
+        return self.low() > 0 and not (cut and claimed <= self.high() + stats.SLACK)
 
     def add(self, meter: Meter) -> None:
         """One batch pair. Raises Cheat, Wrong and what a child raises."""

@@ -110,7 +110,7 @@ class Measuring:
                 if not all(parts):
                     break
                 if self._faster(parts, family):
-                    self._bound(bound, meters)
+                    self._bound(bound, meters, self._interval(parts, family=family).median)
                     if max(bound.low(), self._interval(parts, "outer", family).low) > 0:
                         break
                 if self._over(parts, family, meters):
@@ -127,15 +127,15 @@ class Measuring:
         done = done or stats.futile(pooled, most, spread, self.resolution, len(parts))
         return done or time.monotonic() > min(m.deadline for m in meters)
 
-    def _bound(self, bound: Bound, meters: list[Meter]) -> None:
-        """Pairs of single calls, then as many batch pairs as settle it."""
+    def _bound(self, bound: Bound, meters: list[Meter], claimed: float) -> None:
+        """Pairs of single calls, then as many batch pairs as settle it. claimed: by the timers, a log ratio."""
         for meter in meters if not bound else ():
             bound.alone += meter.pairs.d if meter.pairs.calls == 1 else meter.singles(_SINGLES)
             prepare(meter)
         for most in _BATCHES:
             while len(bound) < most and (len(bound) < _BATCHES[0] or time.monotonic() < meters[0].deadline):
                 bound.add(meters[len(bound) % len(meters)])
-            if bound.low() > 0 or bound.high() < 0:
+            if bound.settles(claimed):
                 break
 
     def _faster(self, parts: list[Pairs], family: int) -> bool:
