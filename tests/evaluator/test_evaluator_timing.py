@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from scripts import simulate_timing
 
 from longodds.evaluator import EvaluatorSettings, open_evaluator, stats, unchanged
 from longodds.evaluator.bounding import Bound
-from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, calibrate
+from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, between_process_sd, calibrate
 from longodds.evaluator.calibration import Calibration
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded, slowed
@@ -229,6 +230,53 @@ def test_the_spread_between_processes_is_never_zero(tmp_path: Path) -> None:
         path.write_text(json.dumps({"between_process_sd": sd}))
         assert Calibration.load(path, "cpu").spread >= 0.001
     assert min(stats.between_process_sd(rng.normal(0, 0.01, (6, 16)).tolist()) for _ in range(50)) > 0.001
+
+
+def launch_gaps() -> list[dict[str, Any]]:
+    """What was measured of process pairs of unchanged programs on an H200."""
+    data = Path(__file__).parents[2] / "docs" / "data" / "launch_gaps_h200.jsonl"
+    return [json.loads(line) for line in data.read_text().splitlines()]
+
+
+def missed(rows: Sequence[dict[str, Any]], spread: Callable[[dict[str, Any]], float]) -> int:
+    """Intervals of single process pairs that do not hold 1."""
+    claims = [stats.claim([row["d"]], 64, spread(row)) for row in rows]
+    return sum(not claim.low <= 0 <= claim.high for claim in claims)
+
+
+def test_on_a_gpu_the_spread_grows_with_the_share_of_launches() -> None:
+    rows, calibration = launch_gaps(), Calibration(stats.DEFAULT_SPREAD["cuda"])
+    assert missed(rows, lambda row: calibration.spread) > 10
+    assert missed(rows, lambda row: calibration.between(row["launches"], row["reference_us"])) == 0
+    assert calibration.between(1, 2300.0) == calibration.between(0, 7.0) == calibration.spread  # no wider for these
+    assert calibration.between(37, 91.0) > 0.03
+    assert calibration.between(10_000, 10.0) == 0.06
+
+
+def test_references_that_launch_slowly_make_no_program_faster() -> None:
+    """A process keeps what it takes from kernel to kernel, and one reference stands for all programs of a task."""
+    rng = np.random.default_rng(1)
+    process, noise = 0.033 / math.sqrt(2), 0.003  # 37 kernels in 91 us
+    faster = {0.005: 0, Calibration(0.005).between(37, 91.0): 0}
+    for _ in range(60):
+        screening, *fresh = rng.normal(0, process, 3)
+        for _ in range(10):
+            fixed = np.array([screening, *fresh, *fresh]) - rng.normal(0, process, 5)
+            parts = fixed[:, None] + rng.normal(0, noise, (5, 64))
+            for told in faster:
+                faster[told] += simulate_timing.ours(parts, told, "cuda")[0]
+    default, widened = faster.values()
+    assert default > 10
+    assert widened == 0
+
+
+def test_calibration_leaves_out_what_launches_explain() -> None:
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for row in launch_gaps():
+        by_task.setdefault(row["task"], []).append(row)
+    assert between_process_sd(by_task, "cuda") < 0.02
+    bare = {task: [{"d": row["d"]} for row in rows] for task, rows in by_task.items()}
+    assert between_process_sd(bare, "cuda") > 0.03
 
 
 # --- the control ---------------------------------------------------------------------------------

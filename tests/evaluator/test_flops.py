@@ -39,6 +39,21 @@ def test_the_same_is_counted_as_by_pytorch(call, inference: bool) -> None:
     assert (ours.total, ours.convolved) == (theirs.get_total_flops(), convolved)
 
 
+@pytest.mark.parametrize(
+    ("call", "launches"),
+    [
+        (lambda: X.softmax(-1), 1),
+        (lambda: X.view(-1).unsqueeze(0).transpose(0, 1)[3:], 0),
+        (lambda: torch.empty(3).add_(1).mul(2), 2),
+        (lambda: (X - X.amax(-1, keepdim=True)).exp() / X.sum(), 5),
+    ],
+)
+def test_what_is_done_is_counted_and_what_is_only_looked_at_is_not(call, launches: int) -> None:
+    with torch.no_grad(), Flops() as counter:
+        call()
+    assert counter.launches == launches
+
+
 def test_counting_loads_no_compiler() -> None:
     code = (
         "import sys, torch\nfrom longodds.evaluator.flops import Flops\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PARTS, PRODUCT, SMALL, SMALL_PARTS
+from gpu_tasks import GELU, PARTS, PRODUCT, SMALL, SMALL_PARTS, SUM
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.evaluator.calibrate import calibrate
@@ -84,8 +84,20 @@ def test_the_reference_as_it_is_is_slower_than_compiled() -> None:
 def test_a_call_of_a_few_microseconds_is_its_own_equal(evaluator: LocalEvaluator) -> None:
     found = [evaluator.evaluate(SMALL, unchanged(SMALL)) for _ in range(5)]
     print([(v.speedup, v.ci_low, v.ci_high, v.runtime_us) for v in found])
-    assert all(v.correct and v.speedup is not None and abs(v.speedup - 1) < 0.02 for v in found)
+    speedups = [v.speedup for v in found if v.correct and v.speedup is not None]
+    assert len(speedups) == len(found)
+    assert abs(statistics.median(speedups) - 1) < 0.01
+    assert all(abs(s - 1) < 0.04 for s in speedups)
     assert not any((v.ci_low or 0) > 1 for v in found)
+
+
+def test_processes_that_launch_quicker_than_others_make_no_program_faster(evaluator: LocalEvaluator) -> None:
+    found = [evaluator.evaluate(SUM, unchanged(SUM)) for _ in range(8)]
+    print([(v.speedup, v.ci_low, v.ci_high, v.runtime_us) for v in found])
+    assert evaluator.describe(SUM)["demands"]["launches"] == 37
+    assert all(v.correct and v.ci_low is not None and v.ci_high is not None for v in found)
+    assert all((v.ci_low or 0) <= 1 <= (v.ci_high or 0) for v in found)
+    assert max((v.ci_high or 0) - (v.ci_low or 0) for v in found) > 0.05  # by 3 % they differ from process to process
 
 
 def test_small_kernels_are_rated_as_cuda_graphs_rate_them(evaluator: LocalEvaluator) -> None:
@@ -111,7 +123,8 @@ class ModelNew(nn.Module):
     truth = _graphed_us(twice) / _graphed_us(once)
     print(truth, verdict.speedup, verdict.ci_low, verdict.reference_us, verdict.runtime_us, verdict.labels)
     assert verdict.correct
-    assert verdict.speedup == pytest.approx(truth, rel=0.05)
+    # Kernels that were queued one by one have gaps between them that a graph has less of: both sides, not quite alike.
+    assert verdict.speedup == pytest.approx(truth, rel=0.08)
     assert verdict.ci_low is not None
     assert verdict.ci_low > 1
 

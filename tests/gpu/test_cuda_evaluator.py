@@ -181,8 +181,8 @@ def test_what_is_wrong_is_incorrect(evaluator: LocalEvaluator) -> None:
 def test_a_graph_is_judged_by_what_it_does(evaluator: LocalEvaluator) -> None:
     verdict = evaluator.evaluate(SMALL, GRAPH)
     assert verdict.correct
-    assert verdict.ci_high is not None
-    assert verdict.ci_high < 1.1
+    assert verdict.speedup is not None
+    assert (verdict.ci_high or verdict.speedup) < 1.1  # it copies twice; where that is hopeless, three pairs are all
 
 
 def test_a_verdict_says_how_near_the_ceiling_it_is(evaluator: LocalEvaluator) -> None:

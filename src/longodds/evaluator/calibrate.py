@@ -9,9 +9,10 @@ references that were slowed down by a known share.
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def calibrate(
     log = Log(path.with_suffix(".log.jsonl"), header)
     with LocalEvaluator(bare) as evaluator:
         groups = _process_pairs(evaluator, plan, log, progress)
-    spread = log.get("spread", lambda: {"between_process_sd": _between_process_sd(groups, settings.device)})
+    spread = log.get("spread", lambda: {"between_process_sd": between_process_sd(groups, settings.device)})
     document = {"device": device_name(settings.device), "between_process_sd": spread["between_process_sd"]}
     write_document(path, document)
     _side_by_side(replace(settings, calibration=path), workers, plan, log, progress)
@@ -165,16 +166,28 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _between_process_sd(groups: dict[str, list[list[float]]], device: str) -> float:
-    """Of all process pairs; on a GPU of those of the task where it is largest: there processes of most programs differ
-    by a fraction of what those of a few do, and one reference serves for all programs of a task."""
+def between_process_sd(groups: Mapping[str, Sequence[Mapping[str, Any]]], device: str) -> float:
+    """Of all process pairs; on a GPU of those of the task where it is largest beside what its launches explain: there
+    processes of most programs differ by a fraction of what those of a few do, and one reference serves for all programs
+    of a task. groups: by task, each process pair's `d`, and on a GPU its `launches` and `reference_us`."""
     if device == "cpu":
-        return stats.between_process_sd([group for of_task in groups.values() for group in of_task])
-    return max(map(stats.between_process_sd, groups.values()))
+        return stats.between_process_sd([row["d"] for of_task in groups.values() for row in of_task])
+    seen = [stats.between_process_sd([row["d"] for row in of_task]) for of_task in groups.values()]
+    launching = [_launching(of_task) for of_task in groups.values()]
+    return max(math.sqrt(max(a**2 - b**2, 0.0)) for a, b in zip(seen, launching, strict=True))
 
 
-def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress) -> dict[str, list[list[float]]]:
-    """Log ratios of process pairs, by task: (group, pair).
+def _launching(rows: Sequence[Mapping[str, Any]]) -> float:
+    known = [
+        stats.launch_spread(r["launches"], r["reference_us"]) for r in rows if {"launches", "reference_us"} <= set(r)
+    ]
+    return float(np.median(known)) if known else 0.0
+
+
+def _process_pairs(
+    evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Progress
+) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of process pairs, by task.
 
     A round starts both fork servers anew, so that what a server's forks may share varies too, and uses each for several
     tasks. Task by task beforehand and afterwards: every family's task is in some round.
@@ -184,7 +197,7 @@ def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Pr
         for i in range(min(_ROUND_TASKS, len(plan.families))):
             task = plan.families[(r * _ROUND_TASKS + i) % len(plan.families)]
             plans += [(r, process, task) for process in range(1, 1 + FRESH)]
-    groups: dict[str, list[list[float]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for i, (r, process, task) in enumerate(plans):
         progress("process pairs", i, len(plans))
         new = i == 0 or plans[i - 1][0] != r
@@ -193,7 +206,7 @@ def _process_pairs(evaluator: LocalEvaluator, plan: Plan, log: Log, progress: Pr
             return evaluator.process_pair(task, unchanged(task), process=process, count=_PAIRS_PER_PROCESS, renew=new)
 
         row = log.get(f"pair {r} {process} {task.id}", measure)
-        groups.setdefault(task.id, []).append(row["d"])
+        groups.setdefault(task.id, []).append(row)
     return groups
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longodds.errors import UserError
-from longodds.evaluator.stats import CROWD, DEFAULT_SPREAD, NOISY
+from longodds.evaluator.stats import CROWD, DEFAULT_SPREAD, NOISY, launch_spread
 
 _LEAST_SPREAD = 0.001  # an estimate of zero is luck: some spread between processes is always there
 
@@ -22,6 +22,10 @@ class Calibration:
     def process_pairs(self, usual: int) -> int:
         """How many to time a program in: more than usual where they were seen to differ by much."""
         return CROWD * usual if self.spread > NOISY and not self.labels else usual
+
+    def between(self, launches: int, reference_us: float) -> float:
+        """The spread for a reference that launches so many kernels in a call of so many microseconds."""
+        return max(self.spread, launch_spread(launches, reference_us))
 
     @staticmethod
     def load(path: Path | None, device: str) -> Calibration:

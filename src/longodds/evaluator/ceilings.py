@@ -107,11 +107,13 @@ def _best_s(action: Callable[[], object]) -> float:
 @dataclass(frozen=True, slots=True)
 class Demands:
     """What any program for a task must do in a call. bytes: moved from and to memory. flops: the reference's products
-    and convolutions, convolved: its convolutions alone; other algebra may need fewer."""
+    and convolutions, convolved: its convolutions alone; other algebra may need fewer. launches: the operations that the
+    reference has done."""
 
     bytes: int
     flops: int
     convolved: int = 0
+    launches: int = 0
 
 
 def shown_share(count: int) -> float:
@@ -136,7 +138,7 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
     took = time.monotonic() - start
     steady = all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     if not steady or took > _SLOW_S:
-        return Demands(least, flops, convolved)
+        return Demands(least, flops, convolved, counter.launches)
     count = min(max(int(_SHOWING_S / max(took, 1e-6)), _SHOWN[0]), _SHOWN[-1])
     draws = random.Random(seed)
     leaves = [v for v in tree.values(inputs) if isinstance(v, torch.Tensor) and v.is_floating_point()]
@@ -145,7 +147,7 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
             continue
         if all(_matters(model, inputs, number, draws.randrange(leaf.numel()), plain) for _ in range(count)):
             least += int(shown_share(count) * leaf.numel() * leaf.element_size())
-    return Demands(least, flops, convolved)
+    return Demands(least, flops, convolved, counter.launches)
 
 
 def _matters(model: torch.nn.Module, inputs: list[Any], number: int, place: int, plain: Sequence[torch.Tensor]) -> bool:

@@ -262,8 +262,9 @@ class LocalEvaluator:
     def process_pair(
         self, task: Task, program: str, *, process: int, count: int, renew: bool = False
     ) -> dict[str, Any]:
-        """Raw timings of one fresh process pair on fork server `process` (1 or 2): log ratios `d`, and if there are any
-        the median microseconds of a call, `reference_us` and `runtime_us`.
+        """Raw timings of one fresh process pair on fork server `process` (1 or 2): log ratios `d`, `launches` of the
+        reference in a call (0 on a CPU), and if there are any `d` the median microseconds of a call, `reference_us` and
+        `runtime_us`.
 
         renew: both fork servers are started anew before. Raises UserError, InfraError."""
         request = {"do": "pairs", "task": _task(task), "program": program, "process": process, "count": count}

@@ -41,12 +41,13 @@ class Measuring:
 
         Stops when the answer is clear. Raises Judged, InfraError and what a child raises.
         """
-        most, spread, processes = self.settings.max_pairs, self.calibration.spread, self.screening
+        most, processes = self.settings.max_pairs, self.screening
         first = self._meter(problem, reference, candidate)
         first.warm()
         first.run(max(stats.LOOKS[0] // processes, timing.HOPELESS_PAIRS))
         if first.hopeless() or time.monotonic() > first.deadline:
             return [first.pairs], False
+        spread = self._spread([first.pairs])
         with self._process_pairs(problem, program, [0] * (processes - 1)) as more:
             meters = [first, *more]
             parts = [meter.pairs for meter in meters]
@@ -123,8 +124,8 @@ class Measuring:
         """Whether more pairs would not help: it is slower or the same, or the time is over."""
         pooled = [x for p in parts for x in p.d]
         done = self._interval(parts, family=family).high < 0
-        most, spread = self.settings.max_pairs, self.calibration.spread
-        done = done or stats.futile(pooled, most, spread, self.resolution, len(parts))
+        most = self.settings.max_pairs
+        done = done or stats.futile(pooled, most, self._spread(parts), self.resolution, len(parts))
         return done or time.monotonic() > min(m.deadline for m in meters)
 
     def _bound(self, bound: Bound, meters: list[Meter], claimed: float) -> None:
@@ -140,11 +141,15 @@ class Measuring:
 
     def _faster(self, parts: list[Pairs], family: int) -> bool:
         """The child's timer says faster, in every process pair."""
-        return stats.confirmed([p.d for p in parts], self.settings.max_pairs, self.calibration.spread, family)
+        return stats.confirmed([p.d for p in parts], self.settings.max_pairs, self._spread(parts), family)
 
     def _interval(self, parts: list[Pairs], clock: str = "d", family: int = 1) -> stats.Interval:
         values = [getattr(part, clock) for part in parts]
-        return stats.claim(values, self.settings.max_pairs, self.calibration.spread, family)
+        return stats.claim(values, self.settings.max_pairs, self._spread(parts), family)
+
+    def _spread(self, parts: list[Pairs]) -> float:
+        """Between process pairs: what was calibrated, and no less than launching gives."""
+        return max(self.calibration.between(part.launches, part.call_us(True)) for part in parts)
 
     def pairs(self, problem: Problem, program: str, number: int, count: int) -> Pairs:
         """Timings of one fresh process pair, nothing decided: what calibration is made of.

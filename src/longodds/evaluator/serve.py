@@ -111,7 +111,7 @@ def respond(oracle: Oracle, request: dict[str, Any]) -> dict[str, Any]:
                 number, count, renew = request["process"], request["count"], request["renew"]
                 pairs = oracle.process_pair(task, request["program"], number, count, renew=renew)
             us = {"reference_us": pairs.call_us(True), "runtime_us": pairs.call_us(False)} if pairs.d else {}
-            return {"pairs": {"d": pairs.d, **us}}
+            return {"pairs": {"d": pairs.d, "launches": pairs.launches, **us}}
         case "naive":
             with _must_run(task):
                 return {"speedups": oracle.naive.speedups(oracle.problem(task), request["programs"])}

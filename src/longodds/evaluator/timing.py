@@ -58,8 +58,8 @@ class Pairs:
     d: log ratios by the child's timer less its waits for a core, for the candidate no less than its CPU time without
     twice the usual cost of asking. outer: log ratios of the reference's CPU time in its calls to all CPU time of the
     candidate, which gets no credit for what asking costs. spent: (reference, candidate) of each pair. calls: in an
-    answer. answers: of each side in a pair. whole_us: on a GPU, per call of (reference, candidate) by the oracle's
-    clock, launching included.
+    answer. answers: of each side in a pair. launches: of the reference in a call, 0 on a CPU. whole_us: on a GPU, per
+    call of (reference, candidate) by the oracle's clock, launching included.
     """
 
     spent: list[tuple[Spent, Spent]] = field(default_factory=list)
@@ -67,6 +67,7 @@ class Pairs:
     outer: list[float] = field(default_factory=list)
     calls: int = 1
     answers: int = _ANSWERS
+    launches: int = 0
     whole_us: tuple[float, float] | None = None
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Meter:
     ) -> None:
         self.problem, self.reference, self.candidate = problem, reference, candidate
         self.rng, self.timeout_s, self.deadline = rng, timeout_s, deadline
-        self.pairs = Pairs()
+        self.pairs = Pairs(launches=problem.demands.launches if problem.demands else 0)
         self.ring = 1  # calls that an answer may hold
         self.wait_ns = 0  # that a GPU waits for an answer's calls to be queued
         self._longer = 0  # times that this was not enough
