@@ -1,16 +1,18 @@
-"""How much processes on a GPU differ in what they take from one kernel to the next.
+"""How much processes on a GPU differ in what they take from one kernel to the next, and whether verdicts allow for it.
 
-    python -m scripts.launch_gaps --log launch_gaps.jsonl [--turns 5] [--seconds S]
+    python -m scripts.launch_gaps --log launch_gaps.jsonl [--turns 5] [--programs 6] [--seconds S]
 
-Unchanged programs of tasks that launch much or little for their time, in fresh process pairs: what their log ratios
-have in common, all process pairs of a task together, comes from the processes. In `gap_us`, microseconds a kernel, the
-tasks should agree; `longodds.evaluator.stats.launch_spread` widens intervals by it. The same command goes on where it
-stopped, and ends with the figures so far.
+Unchanged programs of tasks that launch much or little for their time, in fresh process pairs: what the log ratios of
+one have in common comes from its processes. In `gap_us`, microseconds a kernel, the tasks should agree;
+`longodds.evaluator.stats.launch_spread` widens intervals by it. With --programs so many unchanged programs of each
+task get verdicts in each turn: none should be `faster`, and hardly an interval `missed` 1. References are new in each
+turn. The same command goes on where it stopped, and ends with the figures so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
@@ -23,6 +25,7 @@ from scripts.keyed_log import KeyedLog
 
 from longodds.errors import LongoddsError
 from longodds.evaluator import EvaluatorSettings, open_evaluator, unchanged
+from longodds.evaluator.controls import reworded
 from longodds.types import Task, digest_text
 
 _PAIRS = 16
@@ -68,11 +71,12 @@ def tasks() -> list[Task]:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """By task and of all: launches, median microseconds, process pairs, sd of their medians, and that a kernel."""
+    """By task and of all: launches, median microseconds, process pairs, sd of their medians (a kernel: `gap_us`), and
+    verdicts on unchanged programs."""
     found: dict[str, Any] = {}
     gaps: list[float] = []
     for task in dict.fromkeys(row["task"] for row in rows):
-        of_task = [row for row in rows if row["task"] == task]
+        of_task = [row for row in rows if row["task"] == task and "d" in row]
         launches, us = of_task[0]["launches"], float(np.median([row["reference_us"] for row in of_task]))
         middles = [float(np.median(row["d"])) for row in of_task]
         sd = math.sqrt(float(np.mean(np.square(middles))))
@@ -83,32 +87,56 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "process_pairs": len(of_task),
             "sd": round(sd, 4),
             "gap_us": round(sd * us / launches, 3),
+            "verdicts": _verdicts([row for row in rows if row["task"] == task and "ci" in row]),
         }
-    return {"tasks": found, "gap_us": round(math.sqrt(float(np.mean(np.square(gaps)))), 3) if gaps else None}
+    gap = round(math.sqrt(float(np.mean(np.square(gaps)))), 3) if gaps else None
+    return {"tasks": found, "gap_us": gap, "verdicts": _verdicts([row for row in rows if "ci" in row])}
 
 
-def _measure(wanted: list[tuple[int, Task]], log: KeyedLog, end: float) -> None:
+def _verdicts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    known = [row["ci"] for row in rows if None not in row["ci"]]
+    return {
+        "verdicts": len(rows),
+        "correct": sum(row["status"] == "correct" for row in rows),
+        "faster": sum(low > 1 for low, _high in known),
+        "missed": sum(not low <= 1 <= high for low, high in known),
+    }
+
+
+def _measure(turns: int, programs: int, log: KeyedLog, end: float) -> None:
+    """Raises LongoddsError."""
+    every = tasks()
+    wanted = [f"{t} {task.id}" for t in range(turns) for task in every]
+    wanted += [f"{key} {i}" for key in wanted for i in range(programs)]
+    if all(key in log.rows for key in wanted):
+        return
     with open_evaluator(EvaluatorSettings(device="cuda")) as evaluator:
-        for turn, task in wanted:
-            if time.monotonic() > end:
-                break
-            found = evaluator.process_pair(task, unchanged(task), process=1 + turn % 2, count=_PAIRS)
-            log.add(f"{turn} {task.id}", task=task.id, **found)
+        for turn, task in itertools.product(range(turns), every):
+            key = f"{turn} {task.id}"
+            if key not in log.rows and time.monotonic() < end:
+                new, process = task is every[0], 1 + turn % 2
+                found = evaluator.process_pair(task, unchanged(task), process=process, count=_PAIRS, renew=new)
+                log.add(key, task=task.id, **found)
+            for i in range(programs):
+                if f"{key} {i}" in log.rows or time.monotonic() > end:
+                    continue
+                verdict = evaluator.evaluate(task, reworded(task, turn * programs + i))
+                ci = [verdict.ci_low, verdict.ci_high]
+                log.add(f"{key} {i}", task=task.id, status=verdict.status.value, speedup=verdict.speedup, ci=ci)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--turns", type=int, default=5, help="process pairs of each task")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no other process pair after so long")
+    parser.add_argument("--programs", type=int, default=0, help="unchanged programs of each task in a turn")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing more after so long")
     args = parser.parse_args()
-    log, end = KeyedLog(args.log), time.monotonic() + args.seconds
-    wanted = [(turn, task) for turn in range(args.turns) for task in tasks() if f"{turn} {task.id}" not in log.rows]
-    if wanted and time.monotonic() < end:
-        try:
-            _measure(wanted, log, end)
-        except LongoddsError as error:
-            sys.exit(str(error))
+    log = KeyedLog(args.log)
+    try:
+        _measure(args.turns, args.programs, log, time.monotonic() + args.seconds)
+    except LongoddsError as error:
+        sys.exit(str(error))
     print(json.dumps(summary(list(log.rows.values())), indent=1))
 
 
