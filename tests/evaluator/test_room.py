@@ -175,7 +175,8 @@ class Answering:
 
 
 def meter(told: float) -> Meter:
-    task = SimpleNamespace(device=SimpleNamespace(kind="cuda"), contents=lambda number: (torch.empty(0), "base"))
+    device = SimpleNamespace(kind="cuda")
+    task = SimpleNamespace(device=device, demands=None, contents=lambda number: (torch.empty(0), "base"))
     rng = SimpleNamespace(getrandbits=lambda bits: 1)
     reference: Any = Answering(1.0, trusted=True)
     candidate: Any = Answering(told, trusted=False)
