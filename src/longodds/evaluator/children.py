@@ -5,6 +5,7 @@ Whatever a child does ends in one of the exceptions of `process`, never in a fai
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -73,7 +74,10 @@ def spawn(
 
 
 class Child(Process):
-    """One sandboxed process with one program, called again and again. inputs: memory shared with it."""
+    """One sandboxed process with one program, called again and again. inputs: memory shared with it. pinned: whether
+    all its threads share one core."""
+
+    pinned = True
 
     def __init__(self, forked: Forked, inputs: Block, memory_bytes: int) -> None:
         super().__init__(forked, memory_bytes)
@@ -84,6 +88,7 @@ class Child(Process):
         self.stray = 0  # those before which it used CPU and stood
         self.took_ns = 0  # from waking it to its last answer
         self._frozen_ns = self._began_ns = self._nonce = 0
+        self._demoted: set[int] = set()
         self._libc = sandbox.load_libc()
 
     # --- between calls --------------------------------------------------------------------------
@@ -97,6 +102,7 @@ class Child(Process):
             sent = time.monotonic()
             while (since := time.monotonic() - sent) < _RESEND_S:
                 if self.kin.stands():
+                    self._demote()
                     self._frozen_ns = self._settled_cpu_ns()
                     return
                 if since > _SPIN_S:
@@ -106,6 +112,18 @@ class Child(Process):
                 raise ChildEnded("can't be stopped between calls: the program leaves processes running")
             if waited > _STOP_S:
                 raise ChildEnded(f"can't be stopped between calls, after {_STOP_S:g} s")
+
+    def _demote(self) -> None:
+        """Threads beside the one that answers get the core only while that waits for them, from a thread's second call
+        on: what is left for them to do after the answer is not done by luck before the process is stopped."""
+        if not self.pinned or self.kin.threads == 1 + len(self._demoted):
+            return
+        with contextlib.suppress(OSError):  # it has ended
+            for entry in Path(f"/proc/{self.pid}/task").iterdir():
+                thread = int(entry.name)
+                if thread != self.pid and thread not in self._demoted:
+                    os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+                    self._demoted.add(thread)
 
     def _settled_cpu_ns(self) -> int:
         """CPU time once it no longer grows: a thread that is marked as stopped may be on its last microseconds."""

@@ -55,6 +55,8 @@ def spawn_cuda(
 class CudaChild(Child):
     """One sandboxed process with one program on the GPU. ring: the oracle's own memory, which outlives the child."""
 
+    pinned = False
+
     def __init__(self, forked: Forked, ring: cuda.DeviceBlock, memory_bytes: int) -> None:
         super().__init__(forked, _Lent(ring), memory_bytes)
         self.ring = ring
