@@ -116,14 +116,13 @@ class Child(Process):
     def _demote(self) -> None:
         """Threads beside the one that answers get the core only while that waits for them, from a thread's second call
         on: what is left for them to do after the answer is not done by luck before the process is stopped."""
-        if not self.pinned or self.kin.threads == 1 + len(self._demoted):
+        if not self.pinned or self.kin.threads == 1:
             return
         with contextlib.suppress(OSError):  # it has ended
-            for entry in Path(f"/proc/{self.pid}/task").iterdir():
-                thread = int(entry.name)
-                if thread != self.pid and thread not in self._demoted:
-                    os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-                    self._demoted.add(thread)
+            others = {int(entry.name) for entry in Path(f"/proc/{self.pid}/task").iterdir()} - {self.pid}
+            for thread in others - self._demoted:
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            self._demoted = others
 
     def _settled_cpu_ns(self) -> int:
         """CPU time once it no longer grows: a thread that is marked as stopped may be on its last microseconds."""
