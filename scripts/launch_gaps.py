@@ -132,8 +132,8 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=0, help="unchanged programs of each task in a turn")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing more after so long")
     args = parser.parse_args()
-    log = KeyedLog(args.log)
     try:
+        log = KeyedLog(args.log)
         _measure(args.turns, args.programs, log, time.monotonic() + args.seconds)
     except LongoddsError as error:
         sys.exit(str(error))

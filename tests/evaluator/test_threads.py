@@ -48,5 +48,5 @@ def test_threads_that_a_call_waits_for_are_welcome_and_wait_themselves(
     verdict = oracle.judge(task, task.reference + POOLED, timed=True)
     assert verdict.correct, verdict
     assert verdict.ci_low is not None
-    assert 0.5 < verdict.ci_low <= 1 <= 2 * (verdict.speedup or 0)
+    assert 0.5 < verdict.ci_low <= 1
     assert policies == {(True, os.SCHED_OTHER), (False, os.SCHED_IDLE)}

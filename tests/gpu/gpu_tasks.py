@@ -34,5 +34,3 @@ SMALL = made("small", "x", "torch.softmax(x, -1)", "torch.rand(1024, 1024)")
 SCALED = made("scaled", "x, s", "x * s", "torch.rand(8192, 16384), 3.14")
 PARTS = "(x - x.amax(-1, keepdim=True)).exp()"  # three kernels of a few microseconds
 SMALL_PARTS = made("small_parts", "x", f"{PARTS} / {PARTS}.sum(-1, keepdim=True)", "torch.rand(512, 1024)")
-_TERMS = " + ".join(["x.sin()", *(f"(x * {i}.5).tanh()" for i in range(12))])
-SUM = made("sum", "x", _TERMS, "torch.rand(512, 1024)")  # 37 kernels in some 90 us

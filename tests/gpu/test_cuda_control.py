@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PARTS, PRODUCT, SMALL, SMALL_PARTS, SUM
+from gpu_tasks import GELU, PARTS, PRODUCT, SMALL, SMALL_PARTS
+from scripts import launch_gaps
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.evaluator.calibrate import calibrate
@@ -84,19 +85,18 @@ def test_the_reference_as_it_is_is_slower_than_compiled() -> None:
 def test_a_call_of_a_few_microseconds_is_its_own_equal(evaluator: LocalEvaluator) -> None:
     found = [evaluator.evaluate(SMALL, unchanged(SMALL)) for _ in range(5)]
     print([(v.speedup, v.ci_low, v.ci_high, v.runtime_us) for v in found])
-    speedups = [v.speedup for v in found if v.correct and v.speedup is not None]
-    assert len(speedups) == len(found)
-    assert abs(statistics.median(speedups) - 1) < 0.01
-    assert all(abs(s - 1) < 0.04 for s in speedups)
-    assert not any((v.ci_low or 0) > 1 for v in found)
+    assert all(
+        v.correct and v.speedup is not None and abs(v.speedup - 1) < 0.05 for v in found
+    )  # four times the spread
+    assert all((v.ci_low or 2) <= 1 <= (v.ci_high or 0) for v in found)
 
 
 def test_processes_that_launch_quicker_than_others_make_no_program_faster(evaluator: LocalEvaluator) -> None:
-    found = [evaluator.evaluate(SUM, unchanged(SUM)) for _ in range(8)]
+    task = next(task for task in launch_gaps.tasks() if task.id.startswith("sum of 13"))
+    found = [evaluator.evaluate(task, unchanged(task)) for _ in range(8)]
     print([(v.speedup, v.ci_low, v.ci_high, v.runtime_us) for v in found])
-    assert evaluator.describe(SUM)["demands"]["launches"] == 37
-    assert all(v.correct and v.ci_low is not None and v.ci_high is not None for v in found)
-    assert all((v.ci_low or 0) <= 1 <= (v.ci_high or 0) for v in found)
+    assert evaluator.describe(task)["demands"]["launches"] == 37
+    assert all(v.correct and (v.ci_low or 2) <= 1 <= (v.ci_high or 0) for v in found)
     assert max((v.ci_high or 0) - (v.ci_low or 0) for v in found) > 0.05  # by 3 % they differ from process to process
 
 
