@@ -56,7 +56,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 @pytest.fixture
 def ends(memory: Memory) -> tuple[CudaServer, CudaChild]:
     child = CudaChild.__new__(CudaChild)
-    child._allocations, child.ring_there = [], RING[0]
+    child._allocations, child._gone, child.ring_there = [], [], RING[0]
     child.ring = SimpleNamespace(size=RING[1] - RING[0])  # type: ignore[assignment]
     server = CudaServer.__new__(CudaServer)
     server.known, server.ring = [], RING
@@ -71,8 +71,22 @@ def test_an_allocation_is_told_of_once(memory: Memory, ends: tuple[CudaServer, C
     memory.take(0x10000, 0x800)
     for _ in range(2):
         server.announce([0x10000, 0x10400, 0x1100])
-    assert child._allocations == [(0x10000, 0x800, HERE)]
+    assert [(known.base, known.size) for known in child._allocations] == [(0x10000, 0x800)]
     assert child._here(0x10400, 16) == HERE + 0x400
+
+
+def test_an_allocation_is_opened_when_it_is_read(memory: Memory, ends: tuple[CudaServer, CudaChild]) -> None:
+    """Opening and closing take a millisecond, and while the answer's clock runs there is no time for it."""
+    server, child = ends
+    memory.take(0x10000, 0x800)
+    server.announce([0x10000])
+    assert memory.open == set()
+    child._here(0x10000, 16)
+    memory.take(0x10000, 0x800)
+    server.announce([0x10000])
+    assert memory.open == {1}
+    child._here(0x10000, 16)
+    assert memory.open == {2}
 
 
 def test_another_allocation_at_the_same_address_is_read_instead(
@@ -82,6 +96,7 @@ def test_another_allocation_at_the_same_address_is_read_instead(
     memory.take(0x10000, 0x800)
     memory.take(0x20000, 0x800)
     server.announce([0x10000, 0x20000])
+    assert [child._here(address, 16) for address in (0x10000, 0x20000)] == [HERE, 2 * HERE]
     memory.take(0x10000, 0x400)  # the first was freed
     server.announce([0x10000, 0x20000])
     assert child._here(0x10100, 16) == 3 * HERE + 0x100

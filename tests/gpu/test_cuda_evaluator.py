@@ -155,8 +155,9 @@ def test_a_program_that_waits_for_the_gpu_is_measured_by_its_work(evaluator: Loc
 def test_an_answer_is_read_from_where_it_is_now(evaluator: LocalEvaluator) -> None:
     """A program that gives memory back gets other memory at the same address."""
     program = _MODULE.format(names="x", body="(torch.cuda.empty_cache(), torch.nn.functional.gelu(x) * 2 + x)[1]")
-    verdict = evaluator.evaluate(GELU, program)
-    assert verdict.correct, verdict.message
+    found = [evaluator.evaluate(GELU, program) for _ in range(5)]
+    print([(v.speedup, v.ci_low, v.ci_high, v.seconds) for v in found])
+    assert all(v.correct for v in found), [v.message for v in found]
 
 
 @pytest.mark.parametrize("program", [TRITON, INLINE, COMPILED], ids=["triton", "inline", "torch.compile"])

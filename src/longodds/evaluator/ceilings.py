@@ -108,7 +108,7 @@ def _best_s(action: Callable[[], object]) -> float:
 class Demands:
     """What any program for a task must do in a call. bytes: moved from and to memory. flops: the reference's products
     and convolutions, convolved: its convolutions alone; other algebra may need fewer. launches: the operations that the
-    reference has done."""
+    reference has done, and one for the call itself."""
 
     bytes: int
     flops: int
@@ -128,9 +128,11 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
     time, at random places, a little and to where a sum or an extreme over many can't miss it; an input with one that
     changes no output shows nothing.
     """
+    own = fresh(inputs)
     with Flops() as counter:
-        plain = ask(model, fresh(inputs)).leaves
+        plain = ask(model, own).leaves
     flops, convolved, least = counter.total, counter.convolved, sum(leaf.nbytes for leaf in outputs)
+    launches = counter.launches + 1
     start = time.monotonic()
     again = ask(model, fresh(inputs)).leaves
     if any(t.is_cuda for t in again):
@@ -138,7 +140,7 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
     took = time.monotonic() - start
     steady = all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     if not steady or took > _SLOW_S:
-        return Demands(least, flops, convolved, counter.launches)
+        return Demands(least, flops, convolved, launches)
     count = min(max(int(_SHOWING_S / max(took, 1e-6)), _SHOWN[0]), _SHOWN[-1])
     draws = random.Random(seed)
     leaves = [v for v in tree.values(inputs) if isinstance(v, torch.Tensor) and v.is_floating_point()]
@@ -147,7 +149,7 @@ def demands(model: torch.nn.Module, inputs: list[Any], outputs: Sequence[tree.Le
             continue
         if all(_matters(model, inputs, number, draws.randrange(leaf.numel()), plain) for _ in range(count)):
             least += int(shown_share(count) * leaf.numel() * leaf.element_size())
-    return Demands(least, flops, convolved, counter.launches)
+    return Demands(least, flops, convolved, launches)
 
 
 def _matters(model: torch.nn.Module, inputs: list[Any], number: int, place: int, plain: Sequence[torch.Tensor]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ class CudaChild(Child):
         self.ring = ring
         self.spin_s = _SPIN_S if usable_cores() >= _CORES else 0.0
         self.ring_there = 0  # where the child sees it
-        self._allocations: list[tuple[int, int, int]] = []  # address there, bytes, address here
+        self._allocations: list[_Allocation] = []
+        self._gone: list[int] = []  # addresses here of what lies there no more
 
     def wait(self, timeout_s: float, **extend: Any) -> Frame:
         """As Process.wait; takes note of the child's memory on the way."""
@@ -76,27 +78,23 @@ class CudaChild(Child):
             self._note(frame)
 
     def _note(self, frame: Frame) -> None:
+        """Only that: opening takes a millisecond, and the answer's clock is running."""
         for first in range(0, len(frame.words) - _EACH + 1, _EACH):
             base, size, *handle = frame.words[first : first + _EACH]
             if len(self._allocations) >= _MOST_ALLOCATIONS:
                 raise ChildEnded("broke the protocol: too many allocations")
-            try:
-                here = cuda.open_handle(np.array(handle, dtype=np.uint64).tobytes())
-            except InfraError as error:
-                raise ChildEnded(f"the output's memory can't be read ({error})") from None
-            real = cuda.allocation(here)[1]
             self._forget(base, size)
-            self._allocations.append((base, min(size, real), here))
+            self._allocations.append(_Allocation(base, size, np.array(handle, dtype=np.uint64).tobytes()))
 
     def _forget(self, base: int, size: int) -> None:
         """Something else lies there now."""
-        kept: list[tuple[int, int, int]] = []
-        for old in self._allocations:
-            if old[0] + old[1] <= base or base + size <= old[0]:
-                kept.append(old)
-            else:
-                cuda.close_handle(old[2])
-        self._allocations = kept
+        over = [old for old in self._allocations if old.base < base + size and base < old.base + old.size]
+        self._gone += [old.here for old in over if old.here]
+        self._allocations = [old for old in self._allocations if old not in over]
+
+    def _close_gone(self) -> None:
+        while self._gone:
+            cuda.close_handle(self._gone.pop())
 
     def apart(self, address: int, size: int) -> bool:
         """What does not lie in the ring is read from an allocation that another process exported, which the ring can't
@@ -110,9 +108,10 @@ class CudaChild(Child):
         """The child's bytes at an address of its own. Raises ChildEnded."""
         if self._in_ring(address, size):
             return self.ring.block[address - self.ring_there :][:size]
-        for base, length, here in self._allocations:
-            if base <= address and address + size <= base + length:
-                return cuda.view(here + address - base, size)
+        self._close_gone()
+        for known in self._allocations:
+            if known.base <= address and address + size <= known.base + known.open():
+                return cuda.view(known.here + address - known.base, size)
         raise ChildEnded("the output's memory can't be read (it is in no allocation that can be shared)")
 
     def fetch(self, address: int, size: int, target: torch.Tensor) -> None:
@@ -125,10 +124,30 @@ class CudaChild(Child):
 
     def close(self) -> None:
         torch.cuda.synchronize()
-        for _, _, here in self._allocations:
-            cuda.close_handle(here)
+        self._gone += [known.here for known in self._allocations if known.here]
         self._allocations.clear()
+        self._close_gone()
         super().close()
+
+
+@dataclass(eq=False, slots=True)
+class _Allocation:
+    """Device memory of a child's. base, size: where it lies there. here: its address here, 0 until it is open."""
+
+    base: int
+    size: int
+    handle: bytes
+    here: int = 0
+
+    def open(self) -> int:
+        """Bytes that can be read. Raises ChildEnded."""
+        if not self.here:
+            try:
+                self.here = cuda.open_handle(self.handle)
+                self.size = min(self.size, cuda.allocation(self.here)[1])
+            except InfraError as error:
+                raise ChildEnded(f"the output's memory can't be read ({error})") from None
+        return self.size
 
 
 class _Lent:
