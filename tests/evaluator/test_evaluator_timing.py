@@ -235,7 +235,7 @@ def test_the_spread_between_processes_is_never_zero(tmp_path: Path) -> None:
 def launch_gaps() -> list[dict[str, Any]]:
     """What was measured of process pairs of unchanged programs on an H200."""
     data = Path(__file__).parents[2] / "docs" / "data" / "launch_gaps_h200.jsonl"
-    return [json.loads(line) for line in data.read_text().splitlines()]
+    return [row for row in map(json.loads, data.read_text().splitlines()) if "d" in row]
 
 
 def missed(rows: Sequence[dict[str, Any]], spread: Callable[[dict[str, Any]], float]) -> int:
@@ -274,9 +274,9 @@ def test_calibration_leaves_out_what_launches_explain() -> None:
     by_task: dict[str, list[dict[str, Any]]] = {}
     for row in launch_gaps():
         by_task.setdefault(row["task"], []).append(row)
-    assert between_process_sd(by_task, "cuda") < 0.02
+    assert between_process_sd(by_task, "cuda") < 0.005
     bare = {task: [{"d": row["d"]} for row in rows] for task, rows in by_task.items()}
-    assert between_process_sd(bare, "cuda") > 0.03
+    assert between_process_sd(bare, "cuda") > 0.02
 
 
 # --- the control ---------------------------------------------------------------------------------

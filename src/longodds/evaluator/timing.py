@@ -334,7 +334,7 @@ def unexplained(usual: float, answers: int, calls: int, own: float) -> float:
 def contradicted(candidate: Spent, calls: int, usual: float) -> Cheat:
     return Cheat(
         f"the program's timer says {candidate.own / 1e6:.2f} ms for {calls} calls, they took its process "
-        f"{candidate.cpu / 1e6:.2f} ms by clocks that it can't reach (the reference {usual / 1e6:.2f} ms beside its own)"
+        f"{candidate.cpu / 1e6:.2f} ms by clocks it can't reach (the reference {usual / 1e6:.2f} ms beside its own)"
     )
 
 
