@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -12,11 +13,14 @@ import pytest
 from small_task import RIGHT, TASK
 
 from longodds.errors import InfraError
+from longodds.evaluator import oracle as oracle_module
+from longodds.evaluator.cores import SHARED_GPU
 from longodds.evaluator.device import Device
 from longodds.evaluator.oracle import Oracle
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.processes import Processes
 from longodds.evaluator.sides import Cheat, Side
+from longodds.types import TIMER_LABEL
 
 
 @dataclass
@@ -133,6 +137,60 @@ def test_work_of_others_is_not_held_against_a_program() -> None:
     device.disturbed = lambda: False
     asked(reference, 20, left=True)  # by somebody else's: it is there after references too
     asked(candidate, 20, left=True)
+
+
+def test_what_a_program_left_is_not_taken_for_what_is_usual() -> None:
+    device, reference, candidate = sides()
+    device.rested = False  # its work went on when the reference was asked, and after that
+    asked(reference, 20, left=True)
+    assert device.neighbours.usual <= 0.05
+    with pytest.raises(Cheat, match="kernels run on"):
+        asked(candidate, 6, left=True)
+
+
+def busy(oracle: Oracle, monkeypatch: pytest.MonkeyPatch, every: int, *, rested: bool = True) -> None:
+    """Another process has work on the GPU at one of so many looks; rested: it ends while it is waited for."""
+    numbers = itertools.count(1)
+
+    def settle() -> bool:
+        found = next(numbers) % every == 0
+        oracle.device.rested = rested or not found
+        return not found
+
+    monkeypatch.setattr(oracle_module, "_FREED_S", 0.1)
+    monkeypatch.setattr(oracle.device, "settle", settle)
+
+
+@pytest.mark.parametrize(("every", "rested"), [(1, True), (1, False), (3, True)])
+def test_a_program_beside_others_work_is_judged_and_its_verdict_says_so(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, every: int, rested: bool
+) -> None:
+    assert SHARED_GPU not in oracle.judge(TASK, RIGHT, timed=True).labels
+    busy(oracle, monkeypatch, every, rested=rested)
+    first = oracle.judge(TASK, RIGHT, timed=True)
+    second = first if TIMER_LABEL not in first.labels else oracle.judge(TASK, RIGHT, timed=True)
+    for verdict in (second, oracle.judge(TASK, RIGHT, timed=True)):
+        assert verdict.correct, verdict.message
+        assert SHARED_GPU in verdict.labels
+    monkeypatch.undo()
+    assert SHARED_GPU not in oracle.judge(TASK, RIGHT, timed=True).labels
+
+
+def test_a_program_that_leaves_work_is_rejected_again(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that is there after its answers alone: the reference that is asked then has none."""
+    monkeypatch.setattr(oracle_module, "_FREED_S", 0.1)
+    monkeypatch.setattr(oracle.device, "settle", lambda: (last := oracle.device.last()) is None or last.trusted)
+    for _ in range(2):
+        verdict = oracle.judge(TASK, RIGHT, timed=True)
+        assert TIMER_LABEL in verdict.labels
+        assert SHARED_GPU not in verdict.labels
+
+
+def test_a_moment_of_others_work_is_not_spoken_of(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy(oracle, monkeypatch, 40)
+    verdict = oracle.judge(TASK, RIGHT, timed=True)
+    assert verdict.correct, verdict.message
+    assert SHARED_GPU not in verdict.labels
 
 
 @pytest.mark.parametrize(("low", "ended"), [(None, 1), (0.99, 1), (1.01, 0)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from longodds.evaluator import tree
+from longodds.evaluator.neighbours import Neighbours
 from longodds.evaluator.yardstick import available_bytes
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Device:
         self._quickest_ns = 1 << 62
         self.last: Callable[[], Any] = lambda: None  # the side that was asked last, if it is still there
         self.disturbed: Callable[[], bool] = lambda: False  # whether processes of ours are starting on it
-        self.references_asked = self.references_left = 0  # how often, and how often with work going on afterwards
+        self.neighbours = Neighbours()
+        self.rested = self.asked_rested = True  # idle in the end, when it was last waited for, and the time before
         if self.on_gpu:
             with self.default():
                 torch.rand(1)  # PyTorch notes on first use which functions make tensors: not when they are replaced
@@ -86,7 +88,9 @@ class Device:
             took = time.perf_counter_ns() - start
             self._quickest_ns = min(self._quickest_ns, took)
             if took < _BUSY * self._quickest_ns + _BUSY_NS:
+                self.rested = True
                 return tries == 0
+        self.rested = False
         return False
 
     @cached_property

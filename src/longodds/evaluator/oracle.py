@@ -21,7 +21,7 @@ from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
 from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
-from longodds.evaluator.cores import lease_gpu
+from longodds.evaluator.cores import SHARED_GPU, lease_gpu
 from longodds.evaluator.device import Device
 from longodds.evaluator.forks import ForkServers
 from longodds.evaluator.measuring import Measuring
@@ -38,6 +38,7 @@ from longodds.types import NO_ROOM_LABEL, Status, Task, Verdict
 _PROBLEMS_KEPT = 4
 _FREED_S = 2.0
 _AMPLE = 2  # times the memory that timing takes, from which on ours need not be given back first
+_LISTENED = 32  # answers of the reference
 _AHEAD = 2  # processes that wait for programs: one starts while another is checked, and nothing starts beside a timing
 
 
@@ -154,7 +155,8 @@ class Oracle:
             self.processes.builds.forget(program)
 
     def _verdict(self, problem: Problem, reach: Callable[[Verdict], Verdict]) -> Verdict:
-        start = time.monotonic()
+        start, neighbours = time.monotonic(), self.device.neighbours
+        before = neighbours.asked, neighbours.busy
         labels = tuple(problem.labels)
         if self.settings.reference != EAGER:
             labels = (*labels, f"reference:{self.settings.reference}")
@@ -166,6 +168,10 @@ class Oracle:
         except Judged as reached:
             labels = (*blank.labels, *reached.labels)
             verdict = replace(blank, status=reached.status, message=clean(reached.message), labels=labels)
+            if neighbours.suspected:
+                self._listen(problem)
+        if neighbours.since(*before) and SHARED_GPU not in verdict.labels:
+            verdict = replace(verdict, labels=(*verdict.labels, SHARED_GPU))
         return replace(verdict, seconds=time.monotonic() - start)
 
     def _judge(self, problem: Problem, program: str, blank: Verdict, *, timed: bool) -> Verdict:
@@ -184,8 +190,7 @@ class Oracle:
             if not timed:
                 return blank
             with self.processes.screening_reference(problem) as reference:
-                if reference.child.asked < len(problem.draws):
-                    self._warm(problem, reference)
+                self._warm(problem, reference)
                 self.processes.settle()
                 pairs, looks = self.measuring.screen(problem, program, reference, side)
                 child.kill()  # at once: a GPU takes its time to free what a process had
@@ -204,9 +209,24 @@ class Oracle:
         finally:
             self.processes.servers.refresh()
 
+    def _listen(self, problem: Problem) -> None:
+        """A program is accused of leaving work behind on the GPU: ask the reference when no program is there, so that
+        those after it, and its own second evaluation, are not held to what others do. Raises InfraError."""
+        self.device.last = lambda: None
+        self.processes.settle()
+        deadline = time.monotonic() + _FREED_S  # what it left ends with its processes, but not at once
+        while not self.device.settle() and time.monotonic() < deadline:
+            pass
+        with self.processes.screening_reference(problem) as reference, self.device.neighbours.listening():
+            self._warm(problem, reference)
+            for _ in range(_LISTENED):
+                reference.call(self.settings.run_timeout_s)
+
     def _warm(self, problem: Problem, reference: Side) -> None:
         """A new reference gets the same calls behind it as the candidate: a process's past has a share in its speed.
         Of a large task only those draws that are there."""
+        if reference.child.asked >= len(problem.draws):
+            return
         for draw in (d for d in problem.draws if d.kept):
             reference.write(draw.inputs)
             reference.call(self.settings.run_timeout_s)

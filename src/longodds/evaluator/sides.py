@@ -17,6 +17,7 @@ from longodds.evaluator import tree
 from longodds.evaluator.blocks import put
 from longodds.evaluator.children import Child, ChildEnded, ChildMemory, ChildTimeout, fetch_leaves
 from longodds.evaluator.frames import Fault, Frame, Kind
+from longodds.evaluator.neighbours import habitual
 from longodds.evaluator.problem import Problem
 from longodds.evaluator.ring import stride
 
@@ -79,7 +80,6 @@ class Spent:
 
 _PATIENCE_S = 300.0
 _WAITED = 0.75  # of what a GPU was told to wait; its clock may run faster than is reckoned with
-_LEFT_TIMES, _LEFT_SHARE = 3, 0.1
 
 
 @dataclass
@@ -176,16 +176,16 @@ class Side:
         """Work that a GPU still had was left by who answered last. Raises Cheat for a program that makes a habit of it:
         other processes of the machine would do so after references too."""
         device = self.problem.device
+        rested, device.asked_rested = device.asked_rested, device.rested
         if device.disturbed():  # by us; nothing is timed then
             return
         last, device.last = device.last(), weakref.ref(self)  # its buffers may be large: they end with its process
         if last is not None and last.trusted:
-            device.references_asked += 1
-            device.references_left += not idle
+            device.neighbours.note(busy=not idle, rested=rested)
         elif last is not None:
             last.left_working += not idle
-        usual = device.references_left / max(device.references_asked, 1)
-        if self.left_working > max(_LEFT_TIMES, max(_LEFT_SHARE, 3 * usual) * self.child.asked):
+        if habitual(self.left_working, self.child.asked, device.neighbours.usual):
+            device.neighbours.suspected = True
             raise Cheat(f"kernels run on after the answer, in {self.left_working} of {self.child.asked} calls")
 
     def one(self, frame: Frame, number: int) -> Frame:
