@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
+from longodds.evaluator import ceilings
 from longodds.evaluator.ceilings import Ceilings, Demands, demands, rated, shown_share
+from longodds.evaluator.device import Device
 from longodds.evaluator.tree import describe
 from longodds.types import Status, Verdict
 
@@ -43,6 +46,19 @@ def test_what_no_program_can_do_is_rejected_without_a_number() -> None:
     assert "100.0 us" in verdict.message
     assert verdict.isolation == {"session": "on"}
     assert rated(timed(99.0), NEEDED, MOST).correct, "ceilings are measured too"
+
+
+@pytest.mark.parametrize(("then", "correct"), [(4000.0, True), (800.0, False)])
+def test_nothing_is_impossible_because_the_gpu_was_shared_when_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch, then: float, correct: bool
+) -> None:
+    device = Device()
+    device.ceilings = replace(MOST, memory_gbps=2000.0, cached_gbps=9000.0)
+    monkeypatch.setattr(ceilings, "measure", lambda: replace(MOST, memory_gbps=then))
+    assert device.rated(timed(100.0), NEEDED).correct == correct
+    assert device.ceilings == replace(MOST, memory_gbps=max(then, 2000.0), cached_gbps=9000.0)
+    monkeypatch.setattr(ceilings, "measure", lambda: pytest.fail("it need not be measured again"))
+    assert device.rated(timed(200.0), NEEDED).correct
 
 
 def test_other_algebra_is_honest() -> None:

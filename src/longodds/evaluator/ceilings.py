@@ -27,6 +27,7 @@ _SHOWN = range(8, 59)  # elements of an input that are changed, each alone: as m
 _SHOWING_S = 0.5
 _FAR = 1e4  # times the largest element
 _SLOW_S = 0.25  # a reference that takes longer is not asked again and again
+IMPOSSIBLE = "impossible"  # the label
 _MARGIN = 0.95  # of the least time: ceilings are measured too
 
 
@@ -49,6 +50,12 @@ class Ceilings:
     def floor_us(self, needed: Demands) -> float:
         """Microseconds below which a call is not believed: of the least time, what measuring it allows."""
         return _MARGIN * self.least_us(needed.bytes)
+
+    def most(self, other: Ceilings) -> Ceilings:
+        """The higher of each: whatever else the GPU did can only have lowered what was measured."""
+        tflops = {name: max(rate, other.tflops[name]) for name, rate in self.tflops.items()}
+        memory, cached = max(self.memory_gbps, other.memory_gbps), max(self.cached_gbps, other.cached_gbps)
+        return Ceilings(memory, cached, tflops, self.cache_bytes)
 
     def work_us(self, needed: Demands) -> float:
         """Microseconds that the reference's products and convolutions of fp32 take at least, as PyTorch's flags are."""
@@ -183,7 +190,7 @@ def rated(verdict: Verdict, needed: Demands, most: Ceilings) -> Verdict:
         return Verdict(
             verdict.task_id,
             Status.REJECTED,
-            labels=(*verdict.labels, "impossible"),
+            labels=(*verdict.labels, IMPOSSIBLE),
             isolation=verdict.isolation,
             evaluator=verdict.evaluator,
             message=f"impossible: {verdict.runtime_us:.1f} us a call, where moving what the task needs "

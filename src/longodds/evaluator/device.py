@@ -16,7 +16,8 @@ from longodds.evaluator.neighbours import Neighbours
 from longodds.evaluator.yardstick import available_bytes
 
 if TYPE_CHECKING:
-    from longodds.evaluator.ceilings import Ceilings
+    from longodds.evaluator.ceilings import Ceilings, Demands
+    from longodds.types import Verdict
 
 _FLUSHED = 2  # times the last cache's size is written over
 _TRIES = 50
@@ -99,6 +100,18 @@ class Device:
         from longodds.evaluator.ceilings import measure
 
         return measure()
+
+    def rated(self, verdict: Verdict, needed: Demands) -> Verdict:
+        """As `ceilings.rated`. Nothing is impossible that only looks so because the GPU was not ours alone when it was
+        measured: before that is said it is measured once more."""
+        from longodds.evaluator.ceilings import IMPOSSIBLE, measure, rated
+
+        found = rated(verdict, needed, self.ceilings)
+        if IMPOSSIBLE in found.labels:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self.ceilings = self.ceilings.most(measure())
+            found = rated(verdict, needed, self.ceilings)
+        return found
 
     @cached_property
     def _cover(self) -> torch.Tensor:

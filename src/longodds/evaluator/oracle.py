@@ -18,7 +18,6 @@ import torch
 from longodds.errors import InfraError, UserError
 from longodds.evaluator import sandbox
 from longodds.evaluator.baselines import EAGER, tf32_of, timed_as
-from longodds.evaluator.ceilings import rated
 from longodds.evaluator.checks import check_draw
 from longodds.evaluator.controls import slowed
 from longodds.evaluator.cores import SHARED_GPU, lease_gpu
@@ -164,7 +163,7 @@ class Oracle:
         try:
             verdict = reach(blank)
             if problem.demands is not None:
-                verdict = rated(verdict, problem.demands, self.device.ceilings)
+                verdict = self.device.rated(verdict, problem.demands)
         except Judged as reached:
             labels = (*blank.labels, *reached.labels)
             verdict = replace(blank, status=reached.status, message=clean(reached.message), labels=labels)
