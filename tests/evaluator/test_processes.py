@@ -148,6 +148,28 @@ def test_what_a_program_left_is_not_taken_for_what_is_usual() -> None:
         asked(candidate, 6, left=True)
 
 
+def test_who_works_all_the_time_is_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, looks = Device(), list[int]()
+    took = [50_000]
+    monkeypatch.setattr(device, "_cover_ns", lambda: looks.append(1) or took[0])
+
+    def waits(count: int) -> list[int]:
+        counts: list[int] = []
+        for _ in range(count):
+            looks.clear()
+            assert device._quiet() == device.rested == (took[0] == 50_000)
+            counts.append(len(looks))
+        return counts
+
+    assert waits(2) == [1, 1]
+    took[0] = 2_000_000
+    assert waits(5) == [50, 50, 50, 3, 3]
+    took[0] = 50_000
+    assert waits(1) == [1]
+    took[0] = 2_000_000
+    assert waits(1) == [50]
+
+
 def busy(oracle: Oracle, monkeypatch: pytest.MonkeyPatch, every: int, *, rested: bool = True) -> None:
     """Another process has work on the GPU at one of so many looks; rested: it ends while it is waited for."""
     numbers = itertools.count(1)

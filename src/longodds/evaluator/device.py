@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from longodds.types import Verdict
 
 _FLUSHED = 2  # times the last cache's size is written over
-_TRIES = 50
+_TRIES = 50  # looks at whether the GPU is idle
+_VAIN, _FEW = 3, 3  # after so many waits in vain only so many looks, until it is: somebody works on it all the time
 _BUSY, _BUSY_NS = 2, 400_000  # so many times the quickest, and so much more: the GPU was not ours alone
 
 
@@ -39,7 +40,7 @@ class Device:
         self.kind, self.tf32 = kind, tf32
         allow_tf32(tf32)
         self.on_gpu = kind == "cuda"
-        self._quickest_ns = 1 << 62
+        self._quickest_ns, self._vain = 1 << 62, 0
         self.last: Callable[[], Any] = lambda: None  # the side that was asked last, if it is still there
         self.disturbed: Callable[[], bool] = lambda: False  # whether processes of ours are starting on it
         self.neighbours = Neighbours()
@@ -82,17 +83,25 @@ class Device:
         with contextlib.suppress(AttributeError):
             ctypes.CDLL("libcuda.so.1").cuCtxResetPersistingL2Cache()
         torch.cuda.synchronize()  # our own, of before
-        for tries in range(_TRIES):
-            start = time.perf_counter_ns()
-            self._cover.zero_()
-            torch.cuda.synchronize()
-            took = time.perf_counter_ns() - start
+        return self._quiet()
+
+    def _quiet(self) -> bool:
+        """Wait until the GPU is idle, and say whether it was at once."""
+        for tries in range(_TRIES if self._vain < _VAIN else _FEW):
+            took = self._cover_ns()
             self._quickest_ns = min(self._quickest_ns, took)
             if took < _BUSY * self._quickest_ns + _BUSY_NS:
-                self.rested = True
+                self.rested, self._vain = True, 0
                 return tries == 0
-        self.rested = False
+        self.rested, self._vain = False, self._vain + 1
         return False
+
+    def _cover_ns(self) -> int:
+        """What it takes to write the last cache over."""
+        start = time.perf_counter_ns()
+        self._cover.zero_()
+        torch.cuda.synchronize()
+        return time.perf_counter_ns() - start
 
     @cached_property
     def ceilings(self) -> Ceilings:
