@@ -3,7 +3,8 @@
     python -m scripts.launch_gaps --log launch_gaps.jsonl [--turns 5] [--programs 6] [--seconds S]
 
 Unchanged programs of tasks that launch much or little for their time, in fresh process pairs: what the log ratios of
-one have in common comes from its processes. In `gap_us`, microseconds a kernel, the tasks should agree;
+one have in common comes from its processes. In `gap_us`, microseconds a launch (the call
+counted as one), the tasks should agree;
 `longodds.evaluator.stats.launch_spread` widens intervals by it. With --programs so many unchanged programs of each
 task get verdicts in each turn: none should be `faster`, and hardly an interval `missed` 1. References are new in each
 turn. The same command goes on where it stopped, and ends with the figures so far.
@@ -71,7 +72,7 @@ def tasks() -> list[Task]:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """By task and of all: launches, median microseconds, process pairs, sd of their medians (a kernel: `gap_us`), and
+    """By task and of all: launches, median microseconds, process pairs, sd of their medians (a launch: `gap_us`), and
     verdicts on unchanged programs."""
     found: dict[str, Any] = {}
     gaps: list[float] = []

@@ -24,7 +24,7 @@ class Calibration:
         return CROWD * usual if self.spread > NOISY and not self.labels else usual
 
     def between(self, launches: int, reference_us: float) -> float:
-        """The spread for a reference that launches so many kernels in a call of so many microseconds."""
+        """The spread for a reference of so many `Demands.launches` in a call of so many microseconds."""
         return max(self.spread, launch_spread(launches, reference_us))
 
     @staticmethod

@@ -29,7 +29,7 @@ _SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops lo
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.005}
 # What a process takes from one kernel to the next on a GPU is its own for as long as it lives: by so much two processes
-# differ (sd, microseconds a kernel). 0.07 on an H200, in docs/data/launch_gaps_h200.jsonl, on one machine: so more.
+# differ (sd, microseconds a launch). 0.07 on an H200, in docs/data/launch_gaps_h200.jsonl, on one machine: so more.
 _LAUNCH_US, _MOST_LAUNCHING = 0.12, 0.06
 _MAD = 1.4826  # standard deviation over median absolute deviation, of a normal distribution
 SLACK = math.log(1.05)  # by which a claim may exceed what the outer clocks support
