@@ -219,6 +219,11 @@ class Verdict:
         return self.status is Status.CORRECT
 
     @property
+    def has_interval(self) -> bool:
+        """Whether more is known than a point speedup: limits, or that it was dropped early as a clear loser."""
+        return self.ci_low is not None or FEW_PAIRS_LABEL in self.labels
+
+    @property
     def remeasured_among(self) -> int:
         """Number of programs that this one is the re-measured best of; 0 if it is not."""
         return (

@@ -305,7 +305,7 @@ def test_estimate_is_an_upper_bound(tmp_path):
     s = settings(price_sampled=2.0, max_tokens=10)
     bound = estimate(s, policy=FakePolicy(), tasks=TASKS)
     run_fresh(tmp_path / "a", max_tokens=10)
-    cost = json.loads((tmp_path / "a" / "cost.json").read_text())["charged"]
+    cost = json.loads((tmp_path / "a" / "cost.json").read_text())["run"]
     assert (bound.samples, bound.prompt_tokens) == (72, cost["prompt_tokens"])
     assert bound.max_sampled_tokens == 720 >= cost["sampled_tokens"]
     assert bound.max_flops >= cost["flops"]

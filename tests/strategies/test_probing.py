@@ -81,8 +81,8 @@ def test_every_checkpoint_scores_the_same_samples_and_scores_are_kept(runs):
     nll = {}
     for s in samples:  # step 0 is the policy that wrote them: the stored log-probabilities
         start, end = s.completion.score_span
-        mean = -sum(s.completion.logprobs[start:end]) / max(end - start, 1)
-        nll.setdefault(s.task_id, []).append(mean)
+        if end > start:  # a program that no token belongs to has no surprisal, and is not one of 0
+            nll.setdefault(s.task_id, []).append(-sum(s.completion.logprobs[start:end]) / (end - start))
     stored = sum(sum(x) / len(x) for x in nll.values()) / 3
     assert d["checkpoints"][0]["mean_nll"] == pytest.approx(stored, abs=1e-4)
     assert abs(d["checkpoints"][1]["mean_nll"] - stored) > 0.01

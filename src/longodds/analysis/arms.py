@@ -18,7 +18,7 @@ from longodds.analysis.estimators import any_of_k, dense_grid, expected_best, fa
 from longodds.analysis.library import student_quantile
 from longodds.analysis.pool import build_pools
 from longodds.analysis.resampling import Bootstrap
-from longodds.analysis.scaling import KEPT_REFERENCE, bound_at_level
+from longodds.analysis.scaling import KEPT_REFERENCE, bounds_of, decide_by_winners
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
     """The curves of one run on these tasks, each of which it must have. Raises UserError as `build_pools`."""
     pools = build_pools(data.table)
     chosen = [t for t in pools.tasks if t.task_id in tasks]
-    exchangeable = data.strategy in EXCHANGEABLE and all(len(np.unique(t.step)) == 1 for t in chosen)
+    exchangeable = data.strategy in EXCHANGEABLE and all(t.steps == 1 for t in chosen)
     build = _exchangeable if exchangeable else _sequence
     grid, seeds, tables, by_seed = build(chosen, pools.has_intervals)
     cost = _costs(data, chosen, grid, exchangeable=exchangeable)
@@ -116,7 +116,7 @@ NONE: Tables = (None, None, None)
 
 def _values(t: TaskPool, has_intervals: bool) -> Tables:
     """(n,) flags on the point speedup, flags on the bound at the task's level, best-so-far-able speedups."""
-    sig = fast_flags(t.correct, bound_at_level(t.speedup, t.ci_low, t.distinct)) if has_intervals else None
+    sig = fast_flags(t.correct, bounds_of(t)) if has_intervals else None
     best = np.where(t.correct, np.maximum(t.speedup, KEPT_REFERENCE), KEPT_REFERENCE)
     return fast_flags(t.correct, t.speedup), sig, best
 
@@ -138,6 +138,7 @@ def _exchangeable(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int
         None if sig is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in sig]),
         None if best is None else np.log(np.stack([expected_best(b, ks) for b in best])),
     )
+    decide_by_winners(tables[1], tasks, ks, 1.0)
     return grid, max(len(np.unique(t.group)) for t in tasks), tables, NONE
 
 
@@ -178,20 +179,26 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
     for account in ACCOUNTS:
         each = _sample_costs(data, account)
         prompt = _prompt_costs(data)
+        learned = len(np.unique(data.table.task))  # by all tasks of the run, not only by those that are compared
         rows = [np.flatnonzero(data.table.task == data.table.task_ids.index(t.task_id)) for t in tasks]
         if exchangeable:
             mean = np.mean([each[r].mean(axis=0) for r in rows], axis=0)
             once = np.mean([prompt[r].mean(axis=0) for r in rows], axis=0)
-            total = once + np.asarray(grid, dtype=np.float64)[:, None] * mean
+            k = np.asarray(grid, dtype=np.float64)[:, None]
+            calls = np.maximum(k * _calls(data, rows), 1.0) if account == "run" else np.ones_like(k)
+            total = calls * once + k * mean
         else:
-            total = np.mean([c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, len(tasks))], axis=0)
+            seeds = [c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, learned, account)]
+            total = np.mean(seeds, axis=0)
         out[account] = {axis: total[:, i] for i, axis in enumerate(AXES)}
     return out
 
 
-def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int) -> list[Floats]:
+def _prefix_costs(
+    data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int, account: str
+) -> list[Floats]:
     """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step and for every sample
-    that has its own."""
+    that has its own; by what was run, at every call."""
     found: list[Floats] = []
     for replicate in np.unique(data.table.replicate[rows]):
         mine = rows[data.table.replicate[rows] == replicate]
@@ -200,6 +207,9 @@ def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid:
         step = data.table["step"][mine]
         spent = each[mine].copy()
         asked = np.append(True, step[1:] != step[:-1]) | (data.table["own_prompt"][mine] == 1)
+        if account == "run":
+            call = data.table["call"][mine]
+            asked |= np.append(True, call[1:] != call[:-1])
         spent[asked] += prompt[mine][asked]
         for learning in data.learning:
             later = np.flatnonzero(step >= learning.step)
@@ -207,6 +217,13 @@ def _prefix_costs(data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid:
                 spent[later[0]] += _learning_costs(data, learning) / n_tasks
         found.append(np.cumsum(spent, axis=0)[grid - 1])
     return found
+
+
+def _calls(data: ArmData, rows: list[Ints]) -> float:
+    """Calls to the policy per sample: each reads the prompt."""
+    t = data.table
+    each = [np.stack([t.replicate[r], t["step"][r], np.nan_to_num(t["call"][r])], axis=1) for r in rows]
+    return float(np.mean([len(np.unique(x, axis=0)) / len(x) for x in each]))
 
 
 def _flops(data: ArmData, tokens: Floats, per_parameter: float) -> Floats:
@@ -227,13 +244,16 @@ def _money(data: ArmData, prompt: Floats, sampled: Floats, seconds: Floats) -> F
 def _sample_costs(data: ArmData, account: str) -> Floats:
     """(n, axes) of each sample and its verdict; by what the machine did, a repeated verdict costs nothing."""
     sampled = data.table["sampled_tokens"]
-    judging = np.nan_to_num(data.table["seconds"])
+    read = np.nan_to_num(data.table["scored_tokens"])
+    judging = data.table["seconds"]
     if account == "run":
         judging = np.where(data.table["duplicate"] == 1, 0.0, judging)
-    seconds = np.nan_to_num(data.table["sampling_seconds"]) + judging
+        read = read + np.nan_to_num(data.table["reread_tokens"])
+    known = data.table[f"{account}_seconds"]
+    seconds = np.nan_to_num(data.table["sampling_seconds"]) + np.nan_to_num(np.where(np.isnan(known), judging, known))
     none = np.zeros(len(sampled))
     money = _money(data, none, np.nan_to_num(sampled), seconds)
-    return np.stack([none + 1, sampled, _flops(data, sampled, 2.0), seconds, money], axis=1)
+    return np.stack([none + 1, sampled + read, _flops(data, sampled + read, 2.0), seconds, money], axis=1)
 
 
 def _prompt_costs(data: ArmData) -> Floats:

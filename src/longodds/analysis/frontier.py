@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BUDGETS = 10
 EQUIVALENT_DRAWS = 1000
+ROUNDING = 1e-12
 METRIC_TABLES = {"any_of_k": 0, "any_of_k_sig": 1, "expected_best_speedup": 2}
 
 
@@ -54,6 +55,12 @@ def value_at(arm: Curves, metric: str, k: float) -> Floats | None:
         return table[:, at]
     share = (k - arm.grid[at]) / (arm.grid[at + 1] - arm.grid[at])
     return table[:, at] * (1 - share) + table[:, at + 1] * share
+
+
+def difference(a: Floats, b: Floats) -> Floats:
+    """(tasks,) a - b, without what interpolation leaves of equal numbers: tests of signs and ranks would count it."""
+    d = a - b
+    return np.where(np.abs(d) < ROUNDING, 0.0, d)
 
 
 def known_axis(arms: Sequence[Curves], axis: str, account: str) -> bool:
@@ -112,7 +119,8 @@ def _leader(values: dict[str, Floats]) -> dict[str, Any]:
         return {"leading": None, "best": None, "tied": []}
     leading = max(values, key=lambda name: float(values[name].mean()))
     pairs = list(itertools.combinations(values, 2))
-    adjusted = dict(zip(pairs, holm([sign_flip_test(values[a] - values[b])[1] for a, b in pairs]), strict=True))
+    p = [sign_flip_test(difference(values[a], values[b]))[1] for a, b in pairs]
+    adjusted = dict(zip(pairs, holm(p), strict=True))
     tied = [x for x in values if x != leading and adjusted.get((leading, x), adjusted.get((x, leading), 1.0)) >= ALPHA]
     return {"leading": leading, "best": leading if len(values) > 1 and not tied else None, "tied": tied}
 
@@ -136,7 +144,7 @@ def arm_tests(arms: Sequence[Curves], axis: str, metric: str) -> list[dict[str, 
 
 
 def _pair(a: str, b: str, metric: str, va: Floats, vb: Floats, more: dict[str, Any]) -> list[dict[str, Any]]:
-    d = va - vb
+    d = difference(va, vb)
     share = metric != "expected_best_speedup"
     effect = cohens_h(float(va.mean()), float(vb.mean())) if share else math.exp(float(d.mean()))
     base = {

@@ -98,12 +98,15 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def minimum_detectable_effect(q: ArrayLike, *, alpha: float = 0.02, power: float = 0.8) -> float | None:
+def minimum_detectable_effect(
+    q: ArrayLike, *, cells: ArrayLike | None = None, alpha: float = 0.02, power: float = 0.8
+) -> float | None:
     """Smallest gain in the share of fast cells that the permutation test of `alpha` sees with that power.
 
-    q: (cells,) chance that a random choice is fast, 0 for cells without a correct candidate. The alternative shifts
-    the odds of every cell by one factor. None if no gain could be significant: too few cells with a choice to make.
-    Exact up to bisection: both distributions are Poisson-binomial, cells taken as independent.
+    q: (units,) chance that a random choice is fast, 0 for cells without a correct candidate. cells: (units,) how many
+    cells share a unit's luck, 1 each unless told. The alternative shifts the odds of every unit by one factor. None if
+    no gain could be significant: too few cells with a choice to make. Exact up to bisection: both distributions are
+    Poisson-binomial, units taken as independent.
     """
     base = np.asarray(q, dtype=np.float64)
     tail = np.cumsum(poisson_binomial(base)[::-1])[::-1]
@@ -122,7 +125,8 @@ def minimum_detectable_effect(q: ArrayLike, *, alpha: float = 0.02, power: float
     low, high = 0.0, 30.0
     if not reached(high):
         return None
-    return float((shifted(_bisect(reached, low, high)) - base).mean())
+    weights = None if cells is None else np.asarray(cells, dtype=np.float64)
+    return float(np.average(shifted(_bisect(reached, low, high)) - base, weights=weights))
 
 
 def _bisect(true_above: Callable[[float], bool], low: float, high: float) -> float:

@@ -3,7 +3,7 @@
 Improbable programs are often short (each token adds certainty), and short programs may be fast for reasons of
 their own. So the question is asked again with "a random candidate" replaced by "a random candidate as long as the
 chosen one": a logistic regression of fast on the length rank inside the cell (cubic, one shape for all tasks, an
-intercept for every cell) gives each chosen candidate's chance, and the same exact test is run against it.
+intercept for every cell) gives each chosen candidate's chance, and the number of fast ones is tested against these.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longodds.analysis.hypotheses import poisson_binomial, two_sided
 from longodds.analysis.library import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +28,7 @@ RIDGE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LengthAdjusted:
-    """estimate: mean over cells of (chosen is fast - chance at its length); p: two-sided, exact given the chances."""
+    """estimate: mean over cells of (chosen is fast - chance at its length); p: two-sided, given the chances."""
 
     estimate: float
     p: float
@@ -42,9 +41,14 @@ def length_rank(tokens: Floats) -> Floats:
 
 
 def length_adjusted(
-    tokens: Sequence[Floats], fast: Sequence[Floats], chosen: Sequence[int], n_cells: int
+    tokens: Sequence[Floats],
+    fast: Sequence[Floats],
+    chosen: Sequence[int],
+    n_cells: int,
+    p: Callable[[Floats, int], float],
 ) -> LengthAdjusted | None:
-    """tokens, fast: per cell with a correct candidate, (c,) each; chosen: its index. n_cells counts the others too.
+    """tokens, fast: per cell with a correct candidate, (c,) each; chosen: its index. n_cells counts the others too. p:
+    of a number of fast choices, given the chance of each (`Null.hits_p`).
 
     None if no length differs anywhere: there is nothing to adjust for.
     """
@@ -54,7 +58,7 @@ def length_adjusted(
     chance = _fitted(z, fast)
     picked = np.array([c[i] for c, i in zip(chance, chosen, strict=True)])
     hits = int(sum(f[i] for f, i in zip(fast, chosen, strict=True)))
-    return LengthAdjusted((hits - float(picked.sum())) / n_cells, two_sided(poisson_binomial(picked), hits))
+    return LengthAdjusted((hits - float(picked.sum())) / n_cells, p(picked, hits))
 
 
 def _fitted(z: Sequence[Floats], fast: Sequence[Floats]) -> list[Floats]:

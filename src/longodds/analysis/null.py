@@ -74,6 +74,16 @@ class Null:
         """Two-sided p of a difference between sums of log-speedups; None where one of the two times more."""
         return permutation_p(difference, self.log[a] - self.log[baseline]) if fair(a, baseline) else None
 
+    def hits_p(self, chances: Floats, hits: int) -> float:
+        """Two-sided p of so many fast choices where those of `rows` are fast with these chances: exact where no two
+        cells of a task share programs, else by draws, one for all cells of a task that do."""
+        groups = by_task(self.rows)
+        if all(_apart(cells) for cells in groups):
+            return two_sided(poisson_binomial(chances), hits)
+        split = np.split(chances, np.cumsum([len(cells) for cells in groups])[:-1])
+        u = np.random.default_rng(0).random((MIN_DRAWS, len(self.rows)))
+        return permutation_p(hits, _comonotone(groups, [c.tolist() for c in split], u))
+
     def spread(self, a: str, baseline: str) -> float:
         """Standard deviation of the difference in the share of fast cells."""
         if baseline in self.exact:
@@ -121,25 +131,33 @@ def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *,
         q = [[min(1.0, float(mean_best(r.worth[at], min(m, len(r.keys))))) for r in cells] for cells in groups]
         if not shared:
             exact[name] = poisson_binomial([x for task in q for x in task])
-        chance[name] = _comonotone(groups, q, draws, rng)
+        chance[name] = _comonotone(groups, q, rng.random((draws, len(rows))))
         units = [x for cells, task in zip(groups, q, strict=True) for x in _units(cells, task)]
-        least[name] = minimum_detectable_effect([*units, *[0.0] * (len(found.rows) - len(rows))], alpha=ALPHA)
+        units += [(0.0, 1)] * (len(found.rows) - len(rows))
+        least[name] = minimum_detectable_effect([x for x, _ in units], cells=[n for _, n in units], alpha=ALPHA)
     return Null(rows, flags, len(found.rows), fast, log, exact, chance, least)
 
 
-def _comonotone(groups: list[list[CellOutcome]], q: list[list[float]], draws: int, rng: np.random.Generator) -> Floats:
-    """(draws,) sums of cells that succeed with chances q, all cells of a task by one draw where they share programs."""
-    total = np.zeros(draws)
+def _comonotone(groups: list[list[CellOutcome]], q: list[list[float]], u: Floats) -> Floats:
+    """(draws,) sums of cells that succeed with chances q, all cells of a task by one draw where they share programs. u:
+    (draws, cells) uniform."""
+    total = np.zeros(len(u))
+    at = 0
     for cells, chances in zip(groups, q, strict=True):
-        apart = distinct_programs([np.unique(r.program) for r in cells])
-        u = rng.random((draws, len(cells) if apart else 1))
-        total += (u < np.asarray(chances)).sum(axis=1)
+        drawn = u[:, at : at + len(cells)]
+        total += ((drawn if _apart(cells) else drawn[:, :1]) < np.asarray(chances)).sum(axis=1)
+        at += len(cells)
     return total
 
 
-def _units(cells: list[CellOutcome], q: list[float]) -> list[float]:
-    """Chances of independent cells: a task whose seeds share programs counts as one cell."""
-    return q if distinct_programs([np.unique(r.program) for r in cells]) else [float(np.mean(q))]
+def _apart(cells: list[CellOutcome]) -> bool:
+    """Whether no two cells of a task have a program in common."""
+    return distinct_programs([np.unique(r.program) for r in cells])
+
+
+def _units(cells: list[CellOutcome], q: list[float]) -> list[tuple[float, int]]:
+    """(chance, cells) of what is independent: a task whose seeds share programs is one."""
+    return [(x, 1) for x in q] if _apart(cells) else [(float(np.mean(q)), len(q))]
 
 
 def _add(sums: dict[str, Floats], r: CellOutcome, permuted: Floats, names: list[str], *, binary: bool) -> None:

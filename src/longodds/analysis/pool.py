@@ -47,9 +47,9 @@ class Cell:
 class TaskPool:
     """All judged samples of one task over its seeds, exchangeable if one policy wrote them. Arrays are (n,).
 
-    surprisal in nats per token; n_tokens of the score span; group: index of the seed; program: index of the
-    distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed. remeasured: of the
-    program that was measured again as the best of the task, whose ci_low allows for that already.
+    surprisal in nats per token; n_tokens of the score span; group: code of the replicate, the same in all tasks;
+    program: index of the distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed.
+    remeasured: of the program that was measured again as the best of the task, whose ci_low allows for that already.
     """
 
     task_id: str
@@ -67,6 +67,11 @@ class TaskPool:
     @property
     def n(self) -> int:
         return len(self.correct)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sequence that the samples are of, policies or attempts; of several they are not exchangeable."""
+        return len(np.unique(self.step))
 
     @property
     def distinct(self) -> int:
@@ -87,6 +92,16 @@ class Pools:
     untimed: int
     without_logprobs: int
     with_top_logprobs: bool
+
+    @property
+    def k(self) -> int:
+        """The most samples of a cell."""
+        return max(sum(c.count for c in cell.candidates) for cell in self.cells)
+
+    @property
+    def steps(self) -> int:
+        """The most steps that any task's samples are of; 1: any K of a task's samples could have been the K."""
+        return max(t.steps for t in self.tasks)
 
 
 def build_pools(samples: Runs | Table, unit: Unit = "program") -> Pools:
@@ -111,7 +126,7 @@ def build_pools(samples: Runs | Table, unit: Unit = "program") -> Pools:
         for replicate in replicates:
             mine = table.replicate[rows] == replicate
             cells.append(_cell(table, rows[mine], program[mine], unit))
-        tasks.append(_task_pool(table, rows, replicates))
+        tasks.append(_task_pool(table, rows))
     correct = [(c, np.array([x.correct for x in c.candidates], dtype=bool)) for c in cells]
     timed = np.concatenate([c.speedup[right] for c, right in correct])
     low = np.concatenate([c.ci_low[right] for c, right in correct])
@@ -198,9 +213,9 @@ def _middle(speedup: Floats, ci_low: Floats, group: Ints, groups: int) -> tuple[
     return found[0], found[1]
 
 
-def _task_pool(table: Table, rows: Ints, replicates: list[int]) -> TaskPool:
-    position = {code: i for i, code in enumerate(replicates)}
-    group = np.array([position[int(r)] for r in table.replicate[rows]], dtype=np.intp)
+def _task_pool(table: Table, rows: Ints) -> TaskPool:
+    place = np.argsort(np.argsort(np.array(table.replicates)))  # codes in the order of their names, whatever came first
+    group = place[table.replicate[rows]]
     order = np.argsort(group, kind="stable")
     rows = rows[order]
     return TaskPool(

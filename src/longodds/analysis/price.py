@@ -16,7 +16,7 @@ import numpy as np
 from longodds.analysis.estimators import any_of_k, dense_grid, equivalent_k, expected_top_m, fast_flags, log_binomial
 from longodds.analysis.outcomes import METRICS, ORACLE
 from longodds.analysis.race import modelled_pairs, race
-from longodds.analysis.scaling import bound_at_level
+from longodds.analysis.scaling import bounds_of
 from longodds.selection import TIMED
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _break_evens(
 
 def _strict_flags(t: TaskPool, *, sig: bool) -> Floats:
     """Fast at the level of the task's distinct candidates, for every way alike: a maximum must not gain by noise."""
-    return fast_flags(t.correct, bound_at_level(t.speedup, t.ci_low, t.distinct) if sig else t.speedup)
+    return fast_flags(t.correct, bounds_of(t) if sig else t.speedup)
 
 
 def _chosen(t: TaskPool, flags: Floats, sign: float, m: int, n: int) -> float:

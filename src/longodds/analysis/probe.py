@@ -50,8 +50,8 @@ class FixedTask:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The fixed samples under one checkpoint, per task, (n,) each. nll: nats per token of the score span; total:
-    log-probability of the whole sequence, nats. step: of the checkpoint; version: of its weights."""
+    """The fixed samples under one checkpoint, per task, (n,) each. nll: nats per token of the score span, nan where that
+    is empty; total: log-probability of the whole sequence, nats. step: of the checkpoint; version: of its weights."""
 
     step: int
     version: str
@@ -118,7 +118,7 @@ def _point(tasks: Sequence[FixedTask], scored: Scored) -> _Point:
 
 
 def _figures(t: FixedTask, nll: Floats, total: Floats) -> tuple[Any, ...]:
-    timed = t.correct & np.isfinite(t.speedup)
+    timed = t.correct & np.isfinite(t.speedup) & np.isfinite(nll)
     score, speed, before = _by_program(t.program[timed], nll[timed], t.speedup[timed], t.surprisal[timed])
     high = np.argsort(-before, kind="stable")[: math.ceil(QUARTILE * len(before))]
     mass, covered = program_mass(t.program, t.sequence, total)
@@ -131,7 +131,7 @@ def _figures(t: FixedTask, nll: Floats, total: Floats) -> tuple[Any, ...]:
         spearman(score[high], speed[high]),
         max(len(score) - 1, 0),
         max(len(high) - 1, 0),
-        float(nll.mean()) if n else math.nan,
+        float(nll[np.isfinite(nll)].mean()) if bool(np.isfinite(nll).any()) else math.nan,
         -float(known @ np.log(known)) if n else math.nan,
         float((1 - (1 - mass) ** n).sum()) if n else math.nan,
         float(mass[t.program[successes[0]]]) if len(successes) else math.nan,

@@ -23,6 +23,8 @@ from longodds.analysis.library import normal_quantile
 from longodds.analysis.resampling import Bootstrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from longodds.analysis.pool import Pools, TaskPool
@@ -56,9 +58,13 @@ def bound_at_level(speedup: Floats, ci_low: Floats, candidates: int) -> Floats:
 def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
     """Rows of `k`, `any_of_k` (and `_sig`, and at 1.05), their intervals, and the expected best speedup.
 
-    Figures that need timings or intervals which are missing are None.
+    Figures that need timings or intervals which are missing are None. Empty where samples of a task are of several
+    steps.
     """
-    ks = k_grid(min(t.n for t in pools.tasks))
+    if pools.steps > 1:
+        return []
+    n = min(t.n for t in pools.tasks)
+    ks = sorted({*k_grid(n), min(n, pools.k)})
     columns: dict[str, Floats | None] = {}
     for p in (1.0, 1.05):
         suffix = "" if p == 1.0 else f"_{p:g}"
@@ -72,7 +78,7 @@ def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
             if pools.has_intervals
             else None
         )
-        _decide_by_winners(columns[f"any_of_k{suffix}_sig"], pools, ks, p)
+        decide_by_winners(columns[f"any_of_k{suffix}_sig"], pools.tasks, ks, p)
     best = _best_speedups(pools, ks)
     bootstrap = Bootstrap(range(len(pools.tasks)), seed=seed)
     rows: list[dict[str, Any]] = []
@@ -93,11 +99,12 @@ def bounds_of(task: TaskPool) -> Floats:
     return np.where(task.remeasured, task.ci_low, bound_at_level(task.speedup, task.ci_low, task.distinct))
 
 
-def _decide_by_winners(table: Floats | None, pools: Pools, ks: list[int], p: float) -> None:
-    """At K = n all samples are tried and the best is taken: where it was measured again, that decides."""
+def decide_by_winners(table: Floats | None, tasks: Sequence[TaskPool], ks: list[int], p: float) -> None:
+    """At K = n all samples are tried and the best is taken: where it was measured again, that decides. table: (tasks,
+    ks) chances, changed in place."""
     if table is None:
         return
-    for i, task in enumerate(pools.tasks):
+    for i, task in enumerate(tasks):
         if task.n in ks and bool(task.remeasured.any()):
             again = task.remeasured & task.correct
             table[i, ks.index(task.n)] = float(bool((task.ci_low[again] > p).any()))
@@ -123,8 +130,10 @@ def strategy_curves(pools: Pools, *, sig: bool, seed: int = 0) -> list[dict[str,
     """Per K and strategy of `CURVES`: share of fast choices among the correct of K random samples.
 
     The unit is the sample, whatever the unit of the table: K counts samples. Ties in the score are in random order.
-    Empty when some correct sample was not timed or has no log-probabilities.
+    Empty when some correct sample was not timed or has no log-probabilities, or a task's samples are of several steps.
     """
+    if pools.steps > 1:
+        return []
     flags = [fast_flags(t.correct, t.ci_low if sig else t.speedup, 1.0)[t.correct] for t in pools.tasks]
     if any(
         bool(np.isnan(f).any() or np.isnan(t.surprisal[t.correct]).any())

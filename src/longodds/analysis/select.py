@@ -85,15 +85,14 @@ def select_runs(
     tests = _tests(found, differences, null, metric)
     adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
     n_tasks, n_cells = len(pools.tasks), len(pools.cells)
-    sizes = [sum(c.count for c in cell.candidates) for cell in pools.cells]
     document = {
         "runs": list(runs if runs is not None else samples if isinstance(samples, Mapping) else ()),
         "unit": unit,
         "seed": seed,
         "n_tasks": n_tasks,
         "n_cells": n_cells,
-        "n_samples": sum(sizes),
-        "k": max(sizes),
+        "n_samples": sum(t.n for t in pools.tasks),
+        "k": pools.k,
         "verdict": verdict_document(differences[QUESTION], n_tasks=n_tasks, n_cells=n_cells),
         "strategies": [_strategy_row(found, name, metric, bootstrap) for name in usable],
         "tests": tests,
@@ -285,6 +284,11 @@ def _warnings(pools: Pools, metric: str) -> list[str]:
         )
     if pools.unjudged:
         said.append(f"{pools.unjudged} samples have no outcome yet and are left out")
+    if pools.steps > 1:
+        said.append(
+            f"samples of up to {pools.steps} steps a task, which no one policy drew: there is no curve over K, and "
+            "choices are among all of them; `compare` has what the steps gave in their order"
+        )
     if len(pools.evaluators) > 1:
         said.append(
             f"verdicts come from {len(pools.evaluators)} evaluator settings or devices, never mixed inside a cell"

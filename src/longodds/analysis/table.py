@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longodds.selection import certainty_of, surprisal_of
-from longodds.types import FEW_PAIRS_LABEL, Status
+from longodds.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,12 +46,20 @@ NUMBERS = (
     "prompt_tokens",
     "own_prompt",
     "sampling_seconds",
+    "scored_tokens",
+    "reread_tokens",
+    "call",
+    "charged_seconds",
+    "run_seconds",
     "duplicate",
     "remeasured",
 )
 """Columns of floats; nan where unknown. Nats, tokens, ratios; own_prompt: 1 where the prompt is this sample's alone, as
-it shows earlier attempts; seconds: wall-clock of the verdict; duplicate: 1 where the verdict repeats that of an equal
-program; remeasured: the number of programs of which this is the best, where it was measured again as such."""
+it shows earlier attempts; scored_tokens: of a service's sample that was scored again, reread_tokens: of the prompt for
+that; call: number of the call that drew it, among those of its task, seed and step; seconds: wall-clock of the verdict;
+charged_seconds, run_seconds: of all its verdicts, as `store.derive_cost` counts them; duplicate: 1 where the verdict
+repeats that of an equal program; remeasured: the number of programs of which this is the best, where it was measured
+again as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +146,8 @@ class TableBuilder:
         self._correct.append(right)
         if not right:
             numbers["speedup"] = numbers["ci_low"] = numbers["ci_high"] = None
+        elif (low := numbers.get("ci_low")) is not None and low < 0:
+            numbers["ci_low"] = 0.0  # from an interval that is symmetric: of a ratio of times it says nothing more
         values = [numbers.get(name) for name in NUMBERS]
         self._numbers.extend([math.nan if v is None else v for v in values])
 
@@ -196,7 +206,7 @@ def completion_scores(completion: Completion) -> dict[str, float]:
 
 def _limit(verdict: Verdict, limit: float | None, unknown: float) -> float | None:
     """A limit of the speedup. A clear loser is dropped after too few pairs for one at 99 %: timed, but anything."""
-    return unknown if limit is None and FEW_PAIRS_LABEL in verdict.labels else limit
+    return unknown if limit is None and verdict.has_interval else limit
 
 
 def timings(verdict: Verdict) -> dict[str, float | None]:

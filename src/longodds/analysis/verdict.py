@@ -85,7 +85,7 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
     length = None
     if b == "random" and TIMED[a] == 1 and null.rows:
         chosen = [int(r.chosen[a][0]) for r in null.rows]
-        length = length_adjusted([r.tokens for r in null.rows], null.flags, chosen, null.n_cells)
+        length = length_adjusted([r.tokens for r in null.rows], null.flags, chosen, null.n_cells, null.hits_p)
     spread = null.spread(a, b)
     return replace(
         base,

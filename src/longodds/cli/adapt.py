@@ -242,19 +242,27 @@ def _document(done: Adapted) -> dict[str, Any]:
 
 def _sentences(d: dict[str, Any]) -> str:
     lines = [f"{d['run']}: {d['steps']} of {d['expected']} steps judged" + _ended(d["stopped"])]
-    lines.append("step  correct  fast_1_sig  reward      KL  held-out fast_1_sig")
+    fast = "fast_1_sig" if all(_known(r, "fast_1_sig") for r in d["trajectory"]) else "fast_1"
+    lines.append(f"step  correct  {fast:>10}  reward      KL  held-out {fast}")
     for row in d["trajectory"]:
         held = row["held_out"]
         kl = "     –" if row["kl"] is None else f"{row['kl']:6.4f}"
-        share = "–" if not held else f"{100 * held['fast_1_sig'] / max(held['n'], 1):.0f} % of {held['n']}"
+        share = "–" if not held else f"{_percent(held, fast)} of {held['n']}"
         lines.append(
-            f"{row['step']:4}  {_percent(row, 'correct'):>7}  {_percent(row, 'fast_1_sig'):>10}  "
+            f"{row['step']:4}  {_percent(row, 'correct'):>7}  {_percent(row, fast):>10}  "
             f"{row['mean_reward']:6.3f}  {kl}  {share}"
         )
-    lines.append(f"best step: {d['best_step']} (policy {d['policy']})")
+    if fast == "fast_1":
+        lines.append("some speedups have no interval: steps are compared by point speedups")
+    rlvr = any(row["strategy"] == "rlvr" for row in d["trajectory"])
+    lines.append(f"{'last good' if rlvr else 'best'} step: {d['best_step']} (policy {d['policy']})")
     if d["report"]:
         lines.append(f"report: {d['report']}")
     return "\n".join(lines)
+
+
+def _known(row: dict[str, Any], name: str) -> bool:
+    return all(counts[name] is not None for counts in (row, row["held_out"]) if counts)
 
 
 def _percent(row: dict[str, Any], name: str) -> str:

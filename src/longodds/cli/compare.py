@@ -47,7 +47,7 @@ def print_comparison(document: Mapping[str, Any]) -> None:
     rows = []
     for arm in document["arms"]:
         last = arm["curve"][-1]
-        equivalent = document["equivalent_k"][arm["run"]].get("any_of_k")
+        equivalent = document["equivalent_k"][arm["run"]].get(metric)
         rows.append(
             [
                 arm["run"],

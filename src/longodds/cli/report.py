@@ -14,6 +14,8 @@ from longodds.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from longodds.store import RunDir
+
 
 def report(
     *runs: Path,
@@ -85,7 +87,7 @@ def make_report(
         figures_dir=figures,
         result=result,
         seed=seed,
-        documents=Documents(**documents, metrics={str(run.path): run.metrics() for run in held}),
+        documents=Documents(**documents, metrics={str(run.path): _trajectory(run) for run in held}),
     )
 
 
@@ -125,6 +127,12 @@ def in_common(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [d.get(key) for d in documents]
         merged[key] = values[0] if all(v == values[0] for v in values) else values
     return merged
+
+
+def _trajectory(run: RunDir) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, those of steps whose policy a guardrail rejected marked."""
+    rejected = {c.step for c in run.checkpoints() if c.rejected}
+    return [{**row, "rejected": row.get("step") in rejected} for row in run.metrics()]
 
 
 def _without_attempts(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from longodds.analysis.adaptation import best_step
 from longodds.report.style import (
     BLUE,
     GREEN,
@@ -71,10 +72,11 @@ def arm_figures(
 
 
 def teaser(result: Mapping[str, Any]) -> Figure | None:
-    """Best-of-N by K, and at its end what each way of choosing without timing everything gets, with intervals."""
+    """Best-of-N by K up to the K of a cell, and there what each way of choosing without timing everything gets, with
+    intervals."""
     metric = result["verdict"]["metric"]
     curve = "any_of_k_sig" if metric == "fast_1_sig" else "any_of_k"
-    rows = [r for r in result["scaling"] if r[curve] is not None]
+    rows = [r for r in result["scaling"] if r[curve] is not None and r["k"] <= result["k"]]
     shares = {s["name"]: s for s in result["strategies"] if s[metric] is not None}
     if len(rows) < 2 or "random" not in shares:
         return None
@@ -129,8 +131,9 @@ def _apart(values: Sequence[float], gap: float) -> list[float]:
 def trajectories(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Adaptation runs among those: one entry a run, seed and learning rate, `steps` and `share` of fast samples.
 
-    best: position of the step that Best-of-Adaptation takes, the highest share on the rollouts themselves, step 0
-    included, the earliest of equals; by the held-out samples where there are any. metric: what was counted.
+    best: position of the step that Best-of-Adaptation takes; None for `rlvr`, which takes the last. share: of rollouts;
+    of held-out samples where only some steps have these: there rollouts are of other tasks at each step. metric: what
+    was counted.
     """
     found: dict[tuple[str, Any, Any], dict[int, Mapping[str, Any]]] = {}
     for run, rows in metrics.items():
@@ -139,16 +142,18 @@ def trajectories(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dic
                 found.setdefault((run, row.get("seed"), row["lr"]), {})[row["step"]] = row
     out: list[dict[str, Any]] = []
     for (run, seed, lr), by_step in found.items():
-        steps = sorted(by_step)
-        metric = "fast_1_sig" if all(by_step[t].get("fast_1_sig") is not None for t in steps) else "fast_1"
-        share = [_share(by_step[t], metric) for t in steps]
+        looked = [t for t in sorted(by_step) if by_step[t].get("held_out")]
+        sparse = 0 < len(looked) < len(by_step)
+        steps = looked if sparse else sorted(by_step)
+        counts = [by_step[t]["held_out"] if sparse else by_step[t] for t in steps]
+        metric = "fast_1_sig" if all(c.get("fast_1_sig") is not None for c in counts) else "fast_1"
+        share = [_share(c, metric) for c in counts]
         if len(steps) < 2 or any(v is None for v in share):
             continue
-        held = [_share(by_step[t].get("held_out") or {}, metric) for t in steps]
-        judge = share if any(v is None for v in held) else held
-        best = max(range(len(steps)), key=lambda i: (judge[i] or 0.0, -i))
+        taken = best_step([by_step[t] for t in sorted(by_step)])
+        best = None if by_step[steps[0]].get("strategy") == "rlvr" else steps.index(taken)
         kl = [by_step[t].get("kl") for t in steps]
-        names = {"run": run, "seed": seed, "lr": lr, "metric": metric, "held_out": judge is held}
+        names = {"run": run, "seed": seed, "lr": lr, "metric": metric, "held_out": bool(looked), "sparse": sparse}
         out.append({**names, "steps": steps, "share": share, "best": best, "kl": kl})
     return sorted(out, key=lambda t: (-float(t["lr"]), t["run"], str(t["seed"])))
 
@@ -175,16 +180,18 @@ def adaptation(found: Sequence[dict[str, Any]]) -> Figure | None:
         label = None if t["lr"] in named else f"learning rate {t['lr']:g}"
         named.add(t["lr"])
         ax.plot(t["steps"], t["share"], "-", marker=marker, color=colour, markersize=4, alpha=0.85, label=label)
-        x, y = t["steps"][t["best"]], t["share"][t["best"]]
-        ax.plot([x], [y], "*", color=colour, markersize=14, markeredgecolor=INK, markeredgewidth=0.7, zorder=5)
-    star = "Best-of-Adaptation" + (" (held out)" if all(t["held_out"] for t in found) else "")
-    ax.plot([], [], "*", color="none", markeredgecolor=INK, markersize=11, label=star)
+        if t["best"] is not None:
+            x, y = t["steps"][t["best"]], t["share"][t["best"]]
+            ax.plot([x], [y], "*", color=colour, markersize=14, markeredgecolor=INK, markeredgewidth=0.7, zorder=5)
+    if any(t["best"] is not None for t in found):
+        star = "Best-of-Adaptation" + (" (held out)" if all(t["held_out"] for t in found) else "")
+        ax.plot([], [], "*", color="none", markeredgecolor=INK, markersize=11, label=star)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("gradient steps (0: the policy as it was)")
     ax.set_ylim(0, min(1.02, max(0.1, 1.35 * max(max(t["share"]) for t in found))))
     percent_axis(ax.yaxis)
     ax.grid(axis="y")
-    ax.set_ylabel("samples that are fast")
+    ax.set_ylabel("held-out samples that are fast" if all(t["sparse"] for t in found) else "samples that are fast")
     ax.legend(fontsize=8.5, ncols=2, loc="upper left")
     return figure
 

@@ -260,7 +260,7 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
 
 def _equivalent(comparison: Mapping[str, Any], run: str) -> str:
     """The number of Best-of-N samples that an arm is worth, as text."""
-    value = (comparison.get("equivalent_k") or {}).get(run, {}).get("any_of_k")
+    value = (comparison.get("equivalent_k") or {}).get(run, {}).get(comparison["metric"])
     return "–" if value is None else value if isinstance(value, str) else f"{value:.3g}"
 
 

@@ -37,7 +37,7 @@ class RunView:
         verdicts = [s.verdict for s in rows if s.verdict and s.verdict.status is not Status.INFRA_ERROR]
         timed = [v for v in verdicts if v.correct and v.speedup is not None]
         n = len(verdicts)
-        intervals = all(v.ci_low is not None for v in timed)
+        intervals = all(v.has_interval for v in timed)
         best = max(timed, key=lambda v: v.speedup or 0.0, default=None)
         return {
             "task_id": task_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longodds.store.checkpoints import CheckpointRow
-from longodds.store.cost import cost_document, derive_cost, money
+from longodds.store.cost import cost_document, derive_cost, judging_seconds, money, sampled_tokens, scored_again
 from longodds.store.exporting import Exported, export_samples
 from longodds.store.importing import Imported, import_samples
 from longodds.store.jsonl import JsonlWriter, read_records
@@ -22,7 +22,10 @@ __all__ = [
     "derive_cost",
     "export_samples",
     "import_samples",
+    "judging_seconds",
     "money",
     "read_records",
     "sample_id",
+    "sampled_tokens",
+    "scored_again",
 ]

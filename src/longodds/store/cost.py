@@ -16,6 +16,7 @@ from longodds.types import CACHED_LABEL, Cost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from longodds.store.rows import VerdictRow
     from longodds.store.rundir import RunDir
 
 
@@ -40,9 +41,8 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
             prompt = prompt_tokens.get(row["task_id"], 0)
         else:
             revised += prompt
-        own = len(row["token_ids"]) or row["score_span"][1]  # of imported samples only their number is known
-        sampled += own + row.get("dropped_tokens", 0)
-        if row.get("returned_logprobs") and row["logprobs"]:  # a service's were scored again, each with its prompt
+        sampled += sampled_tokens(row)
+        if scored_again(row):  # each with its prompt
             scored += len(row["token_ids"])
             reread += prompt
         seconds += row.get("seconds", 0.0)
@@ -55,15 +55,43 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     for row in run.verdict_rows():
         verdict = row.verdict
         timed = int(verdict.pairs > 0 or verdict.speedup is not None)
-        if row.settled and not (row.duplicate_of is not None and verdict.remeasured_among):
+        if _is_charged(row):
             _add(judged["charged"], timed, verdict.seconds)
-        if row.duplicate_of is None and CACHED_LABEL not in verdict.labels:
+        if _was_run(row):
             _add(judged["run"], timed, verdict.seconds)
     costs = {"charged": charged, "run": ran}
     return {
         name: cost + Cost(evaluations=int(n), timings=int(timed), device_seconds=seconds)
         for (name, cost), (n, timed, seconds) in zip(costs.items(), judged.values(), strict=True)
     }
+
+
+def sampled_tokens(row: Mapping[str, Any]) -> int:
+    """Tokens that were sampled for a row of samples.jsonl; of imported samples only their number is known."""
+    return (len(row["token_ids"]) or row["score_span"][1]) + row.get("dropped_tokens", 0)
+
+
+def scored_again(row: Mapping[str, Any]) -> bool:
+    """Whether a sample came from a service whose log-probabilities are not those of temperature 1."""
+    return bool(row.get("returned_logprobs") and row["logprobs"])
+
+
+def judging_seconds(run: RunDir) -> dict[str, tuple[float, float]]:
+    """Seconds of all verdicts of each sample: (charged, run)."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in run.verdict_rows():
+        charged, ran = found.get(row.sample_id, (0.0, 0.0))
+        seconds = row.verdict.seconds
+        found[row.sample_id] = (charged + seconds * _is_charged(row), ran + seconds * _was_run(row))
+    return found
+
+
+def _is_charged(row: VerdictRow) -> bool:
+    return row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among)
+
+
+def _was_run(row: VerdictRow) -> bool:
+    return row.duplicate_of is None and CACHED_LABEL not in row.verdict.labels
 
 
 def _learning(run: RunDir, parameters: int) -> Cost:

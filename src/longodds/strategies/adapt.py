@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longodds.analysis.adaptation import best_step, worth
 from longodds.config import read_environment
+from longodds.errors import UserError
 from longodds.store import RunDir
 from longodds.strategies.budget import Budget, write_cost
 from longodds.strategies.learning_settings import SDPOSettings
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
 class Adapted:
     """What an attempt left behind.
 
-    steps: rounds whose samples are all judged, step 0 among them, of `expected`. best: the step that
-    Best-of-Adaptation takes; stopped: why learning ended before its last step; rows: of `metrics.jsonl`, one a step.
+    steps: rounds whose samples are all judged, step 0 among them, of `expected`. best: the step that Best-of-Adaptation
+    takes (of `rlvr` the last that no guardrail rejected); stopped: why learning ended before its last step; rows: of
+    `metrics.jsonl`, one a step.
     """
 
     path: Path
@@ -135,12 +138,14 @@ def rlvr(
 ) -> Adapted:
     """Runs, or resumes, reinforcement learning with verifiable rewards: batches of train tasks, epoch after epoch, the
     policy judged on the eval half at times. tasks, eval_tasks: used instead of those that the settings name. Raises as
-    `ttt`."""
+    `ttt`, and UserError for a task that is in both."""
     progress = progress or Silent()
     chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
     if eval_tasks is None:
         other = settings.model_copy(update={"subset": "eval", "problem_ids": None, "max_tasks": settings.eval_tasks})
         eval_tasks = choose_tasks(other) if tasks is None else []
+    if both := sorted({t.id for t in chosen} & {t.id for t in eval_tasks}):
+        raise UserError(f"{both[0]}: is trained on and judged by; leave it out of one of them")
     asked, looked = ask(chosen, settings), ask(list(eval_tasks), settings)
     plan = _epochs(asked, looked, settings)
     with _opened(path, settings, [*asked, *looked], learner, evaluator, progress) as (run, trained, judge):
@@ -216,9 +221,12 @@ def _kind(settings: LearningSettings) -> str:
 
 
 def _open(settings: LearningSettings) -> Learner:
-    from longodds.policy import LoraOptions, OpenOptions
+    from longodds.policy import LoraOptions, OpenOptions, parse_policy_spec
 
     env = read_environment()
+    lora = LoraOptions(rank=settings.rank)  # alpha 32, the only one that a Tinker service trains with
+    if parse_policy_spec(base_of(settings.policy)).kind != "tinker":
+        lora = replace(lora, alpha=2.0 * settings.rank)
     return open_learner(
         settings.policy,
         OpenOptions(
@@ -229,14 +237,8 @@ def _open(settings: LearningSettings) -> Learner:
             base_url=settings.base_url,
             tokenizer=settings.tokenizer,
         ),
-        LoraOptions(rank=settings.rank, alpha=2.0 * settings.rank),
+        lora,
     )
-
-
-def worth(row: dict[str, Any]) -> tuple[float, float]:
-    """By what steps are compared: share of verified fast samples, then mean reward; of held-out samples if any."""
-    at = row["held_out"] or row
-    return at["fast_1_sig"] / max(at["n"], 1), at["mean_reward"]
 
 
 def _regressed(rows: list[dict[str, Any]]) -> str | None:
@@ -250,7 +252,6 @@ def _never(_rows: list[dict[str, Any]]) -> None:
 
 
 def _adapted(run: RunDir, learned: Learned, expected: int) -> Adapted:
-    rows = learned.rows
-    judged = [r for r in rows if r["held_out"]] or rows
-    best = max(judged, key=lambda r: (*worth(r), -r["step"]))["step"] if judged else 0
-    return Adapted(run.path, len(rows), expected, best, learned.stopped, rows, run.resumed)
+    rejected = {c.step for c in run.checkpoints() if c.rejected}
+    best = best_step([{**r, "rejected": r["step"] in rejected} for r in learned.rows])
+    return Adapted(run.path, len(learned.rows), expected, best, learned.stopped, learned.rows, run.resumed)

@@ -9,7 +9,7 @@ from longodds.selection import surprisal_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from longodds.types import Sample
+    from longodds.types import Sample, Verdict
 
 Cells = dict[tuple[str, int], list["Sample"]]
 
@@ -20,6 +20,12 @@ def by_cell(samples: Sequence[Sample]) -> Cells:
     for sample in samples:
         cells.setdefault((sample.task_id, sample.seed), []).append(sample)
     return cells
+
+
+def verified(verdicts: Sequence[Verdict]) -> int | None:
+    """How many are verified to be faster; None where a speedup has no interval to tell it by."""
+    timed = [v for v in verdicts if v.correct and v.speedup is not None]
+    return sum((v.ci_low or 0.0) > 1 for v in timed) if all(v.has_interval for v in timed) else None
 
 
 def cell_metrics(strategy: str, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def cell_metrics(strategy: str, samples: Sequence[Sample]) -> dict[str, Any]:
         "statuses": {name: statuses.count(name) for name in sorted(set(statuses))},
         "timed": sum(v.speedup is not None for v in verdicts),
         "fast_1": sum(v.speedup is not None and v.correct and v.speedup > 1 for v in verdicts),
-        "fast_1_sig": sum(v.ci_low is not None and v.correct and v.ci_low > 1 for v in verdicts),
+        "fast_1_sig": verified(verdicts),
         "best_speedup": max((v.speedup for v in verdicts if v.correct and v.speedup is not None), default=None),
         "mean_surprisal": round(sum(scores) / len(scores), 6) if scores else None,
         "mean_tokens": round(sum(len(s.completion.token_ids) for s in samples) / len(samples), 3),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from longodds.strategies.early import LOOK_EVERY
 from longodds.strategies.opening import open_settings_policy
 from longodds.strategies.planning import choose_tasks, parse_time
 from longodds.strategies.sampling import ask
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Upper bounds: every sample at its full length, every program a new one. max_money: tokens only, if priced."""
+    """Upper bounds: every sample at its full length, every program a new one. prompt_tokens: as they are run, once for
+    each call to the policy. max_money: tokens only, if priced."""
 
     tasks: int
     samples: int
@@ -43,7 +46,7 @@ def estimate(
         if policy is None:
             policy = open_settings_policy(settings)
             stack.callback(policy.close)
-        prompt = sum(len(policy.encode(a.prompt)) for a in asked) * len(settings.seeds)
+        prompt = sum(len(policy.encode(a.prompt)) for a in asked) * len(settings.seeds) * _calls(settings)
         parameters = policy.parameters
     samples = len(asked) * len(settings.seeds) * settings.k
     sampled = samples * settings.max_tokens
@@ -58,3 +61,9 @@ def estimate(
         max_evaluations=samples,
         max_money=tokens if priced else None,
     )
+
+
+def _calls(settings: BestOfNSettings) -> int:
+    """Calls to the policy for a cell; an early stop looks after every few samples."""
+    looked = settings.k if settings.stop_gain is None else min(LOOK_EVERY, settings.k)
+    return math.ceil(settings.k / looked) * math.ceil(looked / settings.batch_size)

@@ -108,3 +108,9 @@ class RLVRSettings(RewardedSettings):
     """Samples per task of these."""
     eval_tasks: int | None = Field(default=None, ge=1)
     """At most so many tasks of the eval half."""
+
+    @model_validator(mode="after")
+    def _train_half(self) -> Self:
+        if self.subset != "train":
+            raise ValueError("subset: rlvr trains on the train half and is judged on the eval half; leave it at train")
+        return self

@@ -7,6 +7,7 @@ the sequence that was scored, so that a probe that was interrupted goes on and a
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,9 @@ def read_checkpoints(run: RunDir) -> list[Checkpoint]:
     for row in read_records(path):
         try:
             step, version, directory = int(row["step"]), str(row["policy_version"]), row["path"]
-            spec = str(row["base"]) if directory is None else _with_adapter(str(row["base"]), run.path / directory)
+            spec = str(row["base"]) if directory is None else str(directory)
+            if directory is not None and row.get("kind") != "tinker":  # a service keeps its weights under a name
+                spec = _with_adapter(str(row["base"]), run.path / directory)
         except (KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path}: a row cannot be read: {e}") from None
         found[step] = Checkpoint(step, version, spec)
@@ -178,8 +181,7 @@ def score_trajectory(
         writer = JsonlWriter(run.path / SCORES)
         try:
             known: dict[tuple[str, str, str], tuple[float, float]] = {
-                (r["version"], r["label"], r["sequence"]): (r["nll"], r["total"])
-                for r in read_records(run.path / SCORES)
+                (r["version"], r["label"], r["sequence"]): _values(r) for r in read_records(run.path / SCORES)
             }
             for c in checkpoints:
                 _score(c, fixed, known, writer, opener, label, told)
@@ -216,7 +218,7 @@ def _score(
                 logprobs = policy.compute_logprobs(f.prompt, [s.completion.token_ids for _, s in part])
                 found = [_row(checkpoint, label, key, s, lp) for (key, s), lp in zip(part, logprobs, strict=True)]
                 writer.append(found)
-                known.update({(checkpoint.version, label, r["sequence"]): (r["nll"], r["total"]) for r in found})
+                known.update({(checkpoint.version, label, r["sequence"]): _values(r) for r in found})
                 done += len(part)
                 if told is not None:
                     told(f"step {checkpoint.step}", done, total)
@@ -227,8 +229,13 @@ def _row(c: Checkpoint, label: str, key: str, sample: Sample, logprobs: Sequence
     total = float(np.sum(logprobs))
     if not np.isfinite(total):
         raise InfraError(f"step {c.step}: the policy gave a log-probability that is not finite ({sample.task_id})")
-    nll = -float(np.mean(logprobs[start:end])) if end > start else 0.0
+    nll = -float(np.mean(logprobs[start:end])) if end > start else None
     return {"version": c.version, "label": label, "step": c.step, "sequence": key, "nll": nll, "total": total}
+
+
+def _values(row: Mapping[str, Any]) -> tuple[float, float]:
+    """nll, nan where no token is scored, and total."""
+    return (math.nan if row["nll"] is None else row["nll"]), row["total"]
 
 
 def _scored(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from longodds.analysis.table import TableBuilder, completion_scores, replicate_name, timings
 from longodds.errors import UserError
-from longodds.store import RunDir
+from longodds.store import RunDir, judging_seconds, sampled_tokens, scored_again
 from longodds.types import Completion, Status, Verdict
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ def read_table(runs: Mapping[str, RunDir]) -> Table:
             prompts[task_id] = len(record.prompt_token_ids)
             if digests.setdefault(task_id, record.task.digest) != record.task.digest:
                 raise UserError(f"{run.path}: its task {task_id} differs from that of the runs before it")
+        judging = judging_seconds(run)
         for sample, verdict in run.judged_rows():
             try:
-                _add(builder, sample, verdict, replicate_name(name, sample["seed"], runs=len(runs)), prompts)
+                seconds = judging.get(sample["sample_id"], (None, None))
+                _add(builder, sample, verdict, replicate_name(name, sample["seed"], runs=len(runs)), prompts, seconds)
             except KeyError as e:
                 raise UserError(f"{run.path}: a row lacks the field {e}; it was written by something else") from None
             except (TypeError, ValueError, IndexError) as e:
@@ -68,9 +70,11 @@ def _add(
     verdict: Mapping[str, Any] | None,
     replicate: str,
     prompts: Mapping[str, int],
+    judging: tuple[float | None, float | None],
 ) -> None:
     top = row.get("top_logprobs")
     revised = row.get("prompt_tokens") is not None
+    prompt = row["prompt_tokens"] if revised else prompts.get(row["task_id"])
     completion = Completion(
         token_ids=(),
         logprobs=tuple(row["logprobs"]),
@@ -91,8 +95,13 @@ def _add(
         evaluator="" if verdict is None else verdict.get("evaluator", ""),
         step=row["step"],
         index=row["index"],
-        sampled_tokens=len(row["token_ids"]),
-        prompt_tokens=row["prompt_tokens"] if revised else prompts.get(row["task_id"]),
+        sampled_tokens=sampled_tokens(row),
+        prompt_tokens=prompt,
+        scored_tokens=len(row["token_ids"]) if scored_again(row) else 0,
+        reread_tokens=prompt if scored_again(row) else 0,
+        call=row.get("batch", 0),
+        charged_seconds=judging[0],
+        run_seconds=judging[1],
         own_prompt=float(revised),
         sampling_seconds=row.get("seconds"),
         duplicate=None if verdict is None else float(verdict.get("duplicate_of") is not None),

@@ -13,9 +13,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from longodds.errors import InfraError
 from longodds.learning import AdamParams
 from longodds.store import CheckpointRow
 from longodds.store.rows import sample_from_row, sample_to_row
+from longodds.strategies.cells import verified
 from longodds.strategies.guardrails import Limits, Reading, tripped
 from longodds.strategies.judging import Judge, Ledger
 from longodds.strategies.lessons import Weights, averaging
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from longodds.strategies.learning_settings import LearningSettings
     from longodds.strategies.lessons import Lessons
     from longodds.strategies.progress import Progress
-    from longodds.types import Evaluator, Policy, Sample
+    from longodds.types import Evaluator, Policy, Sample, Task
 
 FOLDER = "checkpoints"
 
@@ -158,7 +160,23 @@ class Rounds:
                 break
         if self.settings.eval_workers > 1:
             self.judge.cells(drawn)
+        self._judge_again(at, drawn)
         return whole
+
+    def _judge_again(self, at: Round, drawn: Sequence[tuple[Task, int, list[Sample]]]) -> None:
+        """What the infrastructure failed gets one more chance. Raises InfraError where that fails too: a step that was
+        learned from other samples than the run has would not be the same when it is resumed."""
+        if not (failed := [cell for cell in drawn if self._unjudged([cell])]):
+            return
+        self.progress.note(f"{self._unjudged(failed)} samples got no verdict (the infrastructure failed); trying again")
+        self.judge.cells(failed)
+        if left := self._unjudged(failed):
+            raise InfraError(
+                f"{left} samples of step {at.step} got no verdict; what was done is kept, and the same command goes on"
+            )
+
+    def _unjudged(self, cells: Sequence[tuple[Task, int, list[Sample]]]) -> int:
+        return sum(self.ledger.row(s) is None for _, _, samples in cells for s in samples)
 
     def _wanted(self, asked: Asked, at: Round) -> list[int]:
         """Numbers of the task's samples of this step: those to learn from first, then the others."""
@@ -253,19 +271,26 @@ class Rounds:
             **counts(samples or looked, self.settings.reward),
             "held_out": counts(looked, self.settings.reward) if looked else None,
         }
-        self.run.append_metrics(row)
         if scored:
-            kept = next(c for c in self.run.checkpoints() if c.step == at.step)
-            spent = float(kept.metrics.get("seconds", 0.0)) + time.perf_counter() - began
-            scored += int(kept.metrics.get("scored_tokens", 0))  # what its own learning scored
-            more = {**kept.metrics, "scored_tokens": float(scored), "seconds": spent, "kl": kl or 0.0}
-            self.run.append_checkpoint(replace(kept, metrics=more))
+            self._charge_kl(at.step, scored, time.perf_counter() - began, kl or 0.0)
+        self.run.append_metrics(row)
         self.rows[at.step] = row
         return row
 
+    def _charge_kl(self, step: int, scored: int, seconds: float, kl: float) -> None:
+        """Adds what measuring the KL cost to what the step's learning did, once: a kill may come before the row of
+        `metrics.jsonl` that says it is measured."""
+        kept = next(c for c in self.run.checkpoints() if c.step == step)
+        if "kl" in kept.metrics:
+            return
+        scored += int(kept.metrics.get("scored_tokens", 0))
+        spent = float(kept.metrics.get("seconds", 0.0)) + seconds
+        more = {**kept.metrics, "scored_tokens": float(scored), "seconds": spent, "kl": kl}
+        self.run.append_checkpoint(replace(kept, metrics=more))
+
     def _kl(self, at: Round, groups: Sequence[tuple[Asked, list[Sample]]]) -> tuple[float | None, int]:
-        """(mean over sampled tokens of log p - log p0 in nats, tokens that had to be scored); None at step 0, and where
-        no token was sampled."""
+        """(mean over sampled tokens of log p - log p0 in nats, tokens that had to be scored), log p at temperature 1;
+        None at step 0, and where no token was sampled."""
         if at.step == 0:
             return None, 0
         total, tokens, scored = 0.0, 0, 0
@@ -280,14 +305,15 @@ class Rounds:
 
 
 def counts(samples: Sequence[Sample], reward: Any) -> dict[str, Any]:
-    """Counts of judged samples; entropy: mean of -log p over their tokens (nats), an unbiased estimate per token."""
+    """Counts of judged samples; entropy: mean of -log p over their tokens (nats), log p at temperature 1: of the policy
+    where it was sampled at that and from all tokens, else less, as unlikely tokens are drawn more seldom."""
     verdicts = [s.verdict for s in samples if s.verdict is not None]
     tokens = sum(len(s.completion.logprobs) for s in samples)
     return {
         "n": len(samples),
         "correct": sum(v.correct for v in verdicts),
         "fast_1": sum(v.correct and v.speedup is not None and v.speedup > 1 for v in verdicts),
-        "fast_1_sig": sum(v.correct and v.ci_low is not None and v.ci_low > 1 for v in verdicts),
+        "fast_1_sig": verified(verdicts),
         "distinct": len({(s.task_id, s.program_digest) for s in samples}),
         "mean_reward": sum(reward_of(v, reward) for v in verdicts) / max(len(verdicts), 1),
         "entropy": -sum(sum(s.completion.logprobs) for s in samples) / max(tokens, 1),
