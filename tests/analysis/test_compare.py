@@ -14,7 +14,8 @@ from synthetic_samples import sample, study
 from longodds.analysis.arms import ArmData, Learning, build_curves, seed_interval
 from longodds.analysis.compare import compare_arms
 from longodds.analysis.estimators import dense_grid
-from longodds.analysis.frontier import affordable, equivalents, value_at
+from longodds.analysis.frontier import affordable, difference, equivalents, value_at
+from longodds.analysis.select import select_runs
 from longodds.analysis.table import tabulate
 from longodds.errors import UserError
 from longodds.types import Status
@@ -114,6 +115,60 @@ def test_a_repeated_verdict_is_charged_and_not_run():
     curves = build_curves(data, all_tasks(data))
     assert curves.cost["charged"]["device-seconds"][-1] == 6.0
     assert curves.cost["run"]["device-seconds"][-1] == 4.0
+
+
+def test_costs_are_those_of_all_verdicts_calls_and_tasks():
+    rows = run_of(0.5, tasks=2, k=4, step=lambda i: i // 2)
+    data = arm("ttt", rows, strategy="ttt", learning=(Learning(1, 10.0, 5.0, 8.0),))
+    table = data.table
+    table.numbers.update(
+        scored_tokens=np.full(8, 3.0),
+        reread_tokens=np.full(8, 100.0),
+        charged_seconds=np.full(8, 4.0),
+        run_seconds=np.full(8, 2.0),
+        call=np.tile([0.0, 1.0], 4),
+    )
+    both = build_curves(data, all_tasks(data)).cost
+    one = build_curves(data, frozenset({"t00"})).cost
+    assert one["charged"]["tokens"] == pytest.approx(both["charged"]["tokens"])  # learning served both
+    assert both["charged"]["tokens"][-1] == 2 * 100 + 4 * 13 + 15 / 2
+    assert both["charged"]["device-seconds"][-1] == 4 * 4.5 + 8 / 2
+    assert both["run"]["tokens"][-1] == 4 * 100 + 4 * 113 + 15 / 2  # a call read the prompt, and scoring once more
+    assert both["run"]["device-seconds"][-1] == 4 * 2.5 + 8 / 2
+
+
+@pytest.mark.parametrize(("low", "share"), [(1.01, 1.0), (0.97, 0.0)])
+def test_a_winner_that_was_measured_again_decides(low, share):
+    """Its limit allows for the number of programs: it is not widened twice, and at K = n nothing else counts."""
+    rows = []
+    for r in run_of(1.0, k=8):
+        if r.index == 0:
+            again = dataclasses.replace(r.verdict, ci_low=low, labels=("remeasured",), family_low=((8, low),))
+            r = dataclasses.replace(r, verdict=again)
+        rows.append(r)
+    data = arm("a", rows)
+    curves = build_curves(data, all_tasks(data))
+    assert curves.any_fast_sig[:, -1].tolist() == [share] * 12
+    curve = select_runs(rows)["scaling"]
+    assert curve[-1]["any_of_k_sig"] == share
+
+
+def test_seeds_of_a_sequence_are_not_mixed_where_a_task_lacks_one():
+    rows = [
+        sample(f"t{t}", s, i, mean_nll=1.0, n_tokens=4, speedup=0.8 if s else 1.5)
+        for t in range(3)
+        for s in range(2)
+        for i in range(4)
+        if (t, s) != (1, 0)
+    ]
+    data = arm("ttt", rows, strategy="ttt")
+    assert build_curves(data, all_tasks(data)).by_seed[0][:, -1].tolist() == [1.0, 0.0]
+
+
+def test_what_interpolation_leaves_of_equal_numbers_is_no_difference():
+    third = np.full(12, 1 / 3)
+    assert not difference(third * 0.3 + third * 0.7, third).any()
+    assert difference(third + 1e-3, third).all()
 
 
 def test_what_a_budget_buys():

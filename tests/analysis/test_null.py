@@ -13,6 +13,7 @@ from longodds.analysis.null import distinct_programs, permutation_null
 from longodds.analysis.outcomes import outcomes
 from longodds.analysis.pool import build_pools
 from longodds.selection import STRATEGIES
+from longodds.types import Status
 
 FAST, SLOW = 1.5, 0.7
 NAMES = [s for s in STRATEGIES if not s.startswith("random")]
@@ -111,6 +112,35 @@ def test_seeds_that_share_programs_detect_less_than_seeds_that_do_not():
     assert a is not None
     assert b is not None
     assert a > 1.4 * b
+
+
+def test_tasks_without_a_correct_program_detect_nothing_however_many_seeds_they_have():
+    """Seeds that all write the same programs are one: the gain is a share of cells, so their number changes nothing."""
+
+    def found(seeds):
+        rows = [
+            sample(f"t{t:02d}", s, i, mean_nll=1.0 + i, n_tokens=5, program=f"p{i}", **what)
+            for t in range(24)
+            for s in range(seeds)
+            for i in range(8)
+            for what in [{"speedup": 1.5 if i < 3 else 0.8} if t < 12 else {"status": Status.INCORRECT}]
+        ]
+        return null_of(rows, "program")[1].minimum_detectable["random"]
+
+    assert found(3) == pytest.approx(found(1), rel=0.02)
+
+
+def test_length_is_told_from_luck_where_seeds_share_programs():
+    rows = [
+        sample(f"t{t}", s, i, mean_nll=1.0 + i, n_tokens=5 + i, program=f"p{i}", speedup=1.5 if i % 2 else 0.8)
+        for t in range(4)
+        for s in range(8)
+        for i in range(4)
+    ]
+    _, null = null_of(rows, "program")
+    assert null.hits_p(np.full(32, 0.5), 32) == pytest.approx(2 / 2**4, abs=0.02)  # four tasks, not 32 cells
+    apart = null_of([r for r in rows if r.seed == 0], "program")[1]
+    assert apart.hits_p(np.full(4, 0.5), 4) == pytest.approx(2 / 2**4)
 
 
 def test_distinct_programs():

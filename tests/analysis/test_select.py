@@ -272,6 +272,28 @@ def test_scaling_curve_is_the_pooled_hypergeometric_with_the_stricter_bound():
     assert curve[-1]["any_of_k_sig"] == 1.0
 
 
+def test_samples_of_several_steps_have_no_curve_over_k():
+    rows = [dataclasses.replace(s, step=s.index // 4) for s in study("informative", tasks=3, k=8)]
+    document = select_runs(rows)
+    assert document["scaling"] == document["selection_scaling"] == []
+    assert any("2 steps a task" in warning for warning in document["warnings"])
+    assert not any("steps a task" in w for w in select_runs(study("informative", tasks=3, k=8))["warnings"])
+
+
+def test_a_curve_of_several_seeds_has_the_k_of_a_cell():
+    ks = [row["k"] for row in select_runs(study("informative", tasks=3, k=6, seeds=3))["scaling"]]
+    assert ks == [1, 2, 4, 6, 8, 16, 18]
+
+
+def test_a_limit_below_zero_is_as_good_as_none():
+    row = sample("t", 0, 0, mean_nll=1.0, n_tokens=4, speedup=1.5)
+    below = dataclasses.replace(row, verdict=dataclasses.replace(row.verdict, ci_low=-0.1, ci_high=3.0))
+    other = sample("t", 0, 1, mean_nll=2.0, n_tokens=4, speedup=1.2)
+    document = select_runs([below, other])
+    assert document["per_task"][0]["best_ci_low"] == 0.0
+    assert document["scaling"][0]["any_of_k_sig"] == 0.5
+
+
 def test_selection_curves_end_where_the_sample_table_is():
     rows = study("informative", tasks=12, k=24)
     d = select_runs(rows, unit="sample")

@@ -123,6 +123,18 @@ def test_a_wrong_structure_is_named(value: object, other: object, word: str) -> 
     assert word in tree.mismatch(tree.describe(value)[0], other)
 
 
+def test_dicts_with_equal_items_are_equal_in_any_order() -> None:
+    one, other = {"b": torch.zeros(3), "a": 2.0}, {"a": 3.0, "b": torch.ones(3)}
+    spec, leaves, size = tree.describe(one)
+    assert tree.mismatch(spec, other) == ""
+    assert [leaf.dtype for leaf in leaves] == [torch.float64, torch.float32]
+    back = tree.read(spec, tree.block_of(other, leaves, size, "cpu"))
+    assert list(back) == ["b", "a"]  # as the task has them
+    assert back["a"] == 3.0
+    assert torch.equal(back["b"], torch.ones(3))
+    assert tree.leaf_paths(spec) == ["a", "b"]
+
+
 def test_what_can_not_be_passed_is_refused() -> None:
     with pytest.raises(tree.Unsupported, match="object"):
         tree.describe([object()])
@@ -161,6 +173,9 @@ def test_laws_differ_from_the_base_as_they_say() -> None:
     assert draw("small").abs().max() < 2e-3
     assert draw("large").abs().max() > 32
     assert (draw("sparse") == 0).float().mean() > 0.8
+    assert (draw("sparse") == 0).all(-1).any()
+    assert 0 < (draw("outlier").abs() > 99).sum() <= 8
+    assert (draw("outlier") != draw("base")).sum() <= 8
     assert len(draw("ties").unique()) <= 9
     assert (draw("constant_rows").std(-1) == 0).all()
     assert 0 < (draw("rare") != draw("base")).sum() <= 8

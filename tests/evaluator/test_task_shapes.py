@@ -336,6 +336,29 @@ SHAPES: dict[str, Shape] = {
         "[torch.randn(2, 9, 16)]",
         (("(x, x, x, need", "(x, x, x.abs(), need"),),
     ),
+    "an exact output beside others": Shape(
+        forward(
+            "y = self.l(F.relu(x))\nreturn y, y > y.mean(-1, keepdim=True)",
+            init="self.l = nn.Linear(64, 64).to(torch.bfloat16)",
+        ),
+        "[torch.rand(96, 64).to(torch.bfloat16)]",
+        (("F.relu(x)", "x"),),
+    ),
+    "a parameter that sounds like a variance": Shape(
+        forward("return torch.relu(x * self.variant)", init="self.variant = nn.Parameter(torch.randn(64))"),
+        "[torch.rand(96, 64)]",
+        (("torch.relu(x * self.variant)", "x * self.variant"),),
+    ),
+    "NaN looked after by comparison": Shape(
+        forward("return torch.where(x == x, x, 0).sum(-1)"),
+        "[torch.randn(96, 64)]",
+        (("torch.where(x == x, x, 0)", "x"),),
+    ),
+    "rows that may be zero": Shape(
+        forward("return F.normalize(x, dim=-1)"),
+        "[torch.randn(96, 64)]",
+        (("F.normalize(x, dim=-1)", "x / x.norm(dim=-1, keepdim=True)"),),
+    ),
     "dropout in eval mode": Shape(
         forward("return self.drop(x) * 2", init="self.drop = nn.Dropout(0.5)\nself.eval()"),
         "[torch.randn(9, 16)]",
@@ -400,6 +423,10 @@ REFUSED: dict[str, tuple[Shape, str]] = {
         "plain tuple",
     ),
     "not finite": (Shape(forward("return x / 0"), "[torch.randn(9, 8)]", ()), "not finite"),
+    "infinite where it means to be": (
+        Shape(forward("return x.masked_fill(x > 0, -math.inf)"), "[torch.randn(9, 8)]", ()),
+        "own inputs the reference is not finite",
+    ),
     "sets as outputs": (Shape(forward("return {1, 2}"), "[torch.randn(9, 8)]", ()), "set"),
 }
 

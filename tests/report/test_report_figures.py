@@ -84,6 +84,25 @@ def test_adaptation_stops_at_the_best_step_zero_included(metrics):
     held = [{**r, "held_out": {"n": 10, "fast_1_sig": r["step"]}} for r in best_first]
     assert trajectories({"a": held})[0]["best"] == 3
     assert adaptation(trajectories({"bon": [{"step": 0, "fast_1": 3, "n": 8}]})) is None
+    rejected = [{**r, "rejected": r["step"] == 3} for r in held]
+    assert trajectories({"a": rejected})[0]["best"] == 2
+    equal = [{**r, "fast_1_sig": 2, "mean_reward": [0.1, 0.3, 0.3, 0.2][r["step"]]} for r in metrics["a"]]
+    assert trajectories({"a": equal})[0]["best"] == 1  # of equals the one with more reward, the earliest
+
+
+def test_rlvr_shows_the_half_that_it_is_judged_on_and_no_star(metrics):
+    looked = {"n": 8, "fast_1": 4, "fast_1_sig": 2}
+    rows = [{**r, "strategy": "rlvr", "held_out": looked if r["step"] in (0, 3) else None} for r in metrics["a"]]
+    found = trajectories({"a": rows})
+    assert (found[0]["steps"], found[0]["share"], found[0]["best"]) == ([0, 3], [0.25, 0.25], None)
+    text = words(adaptation(found))
+    assert "Best-of-Adaptation" not in text and "held-out samples that are fast" in text
+
+
+def test_the_teaser_ends_at_the_k_that_choices_are_made_among():
+    several = select_runs(study("informative", tasks=12, k=6, seeds=3))
+    at = next(r for r in several["scaling"] if r["k"] == several["k"] == 6)
+    assert f"timing every one  {100 * at['any_of_k_sig']:.0f} %" in words(teaser(several))
 
 
 def test_the_control_shows_counts_and_intervals():

@@ -15,9 +15,9 @@ from tiny_models import make_adapter, save_llama
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.policy import OpenOptions, open_policy
-from longodds.store import JsonlWriter, RunDir, read_records
+from longodds.store import CheckpointRow, JsonlWriter, RunDir, read_records
 from longodds.strategies.best_of_n import best_of_n
-from longodds.strategies.probing import probe
+from longodds.strategies.probing import probe, read_checkpoints
 
 
 class Stingy:
@@ -112,6 +112,15 @@ def test_the_registry_opens_checkpoints(runs):
     d = probe(runs / "fixed", adapted=runs / "adapted", dtype="fp32", threads=1)
     assert [c["step"] for c in d["checkpoints"]] == [0, 1, 2]
     assert d["checkpoints"][2]["mean_nll"] != d["checkpoints"][0]["mean_nll"]
+
+
+def test_a_service_keeps_its_weights_under_their_own_name(tmp_path):
+    run = RunDir.create_or_resume(tmp_path / "r", {"kind": "ttt"}, {})
+    with run:
+        run.append_checkpoint(CheckpointRow(0, None, "base", "tinker:some/model", "v0"))
+        run.append_checkpoint(CheckpointRow(1, "tinker://abc/weights/1", "tinker", "tinker:some/model", "v1"))
+    specs = [c.spec for c in read_checkpoints(RunDir.open(tmp_path / "r"))]
+    assert specs == ["tinker:some/model", "tinker://abc/weights/1"]
 
 
 def test_a_run_without_checkpoints_is_the_callers_mistake(runs, tmp_path):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from run_fakes import FakeEvaluator, Recorder, make_tasks
 from tabular import TabularLearner
 
 from longodds.config import resolve
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.store import RunDir
+from longodds.strategies import adapt
 from longodds.strategies.adapt import rlvr, ttt
 from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
 
@@ -179,6 +181,57 @@ def test_a_guardrail_stops_learning_and_marks_the_checkpoint(tmp_path):
     assert [c.step for c in RunDir.open(tmp_path / "r").checkpoints()] == [c.step for c in kept]
 
 
+@pytest.mark.parametrize("max_kl", [0.1, 0.4])
+def test_no_policy_that_a_guardrail_rejected_is_taken(tmp_path, max_kl):
+    done = go(tmp_path / "r", lr=5.0, max_kl=max_kl)
+    rejected = {c.step for c in RunDir.open(tmp_path / "r").checkpoints() if c.rejected}
+    assert rejected and done.best not in rejected
+
+
+def test_a_step_is_learned_from_whole_or_not_at_all(tmp_path):
+    once = FakeEvaluator(broken="torch.add")
+    assert go(tmp_path / "r", evaluator=once).complete  # tried again, and judged
+    assert [r["n"] for r in go(tmp_path / "r").rows] == [12] * 4
+    ever = FakeEvaluator(broken="torch.add")
+    ever.stays_broken = True
+    with pytest.raises(InfraError, match="samples of step 0 got no verdict"):
+        go(tmp_path / "s", evaluator=ever)
+    run = RunDir.open(tmp_path / "s")
+    assert not run.metrics() and [c.step for c in run.checkpoints()] == [0]
+    assert go(tmp_path / "s").rows == go(tmp_path / "r").rows
+
+
+def test_without_intervals_steps_are_compared_by_point_speedups(tmp_path):
+    class Plain(FakeEvaluator):
+        def evaluate(self, task, program, *, timed=True):
+            return replace(super().evaluate(task, program, timed=timed), ci_low=None, ci_high=None)
+
+    done = go(tmp_path / "r", steps=6, evaluator=Plain())
+    held = [r["held_out"] for r in done.rows]
+    assert {h["fast_1_sig"] for h in held if h["correct"]} == {None}
+    worths = [(h["fast_1"], h["mean_reward"]) for h in held]
+    assert done.best == worths.index(max(worths)) and max(worths)[0] > 0
+
+
+def test_killed_between_the_cost_of_a_kl_and_its_row(tmp_path, monkeypatch):
+    whole = tmp_path / "whole"
+    go(whole)
+    real = RunDir.append_metrics
+
+    def falls(run, row):
+        if row["step"] == 2:
+            raise KeyboardInterrupt
+        real(run, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDir, "append_metrics", falls)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "r")
+    go(tmp_path / "r")
+    scored = [[c.metrics.get("scored_tokens") for c in RunDir.open(p).checkpoints()] for p in (tmp_path / "r", whole)]
+    assert scored[0] == scored[1]
+
+
 def test_a_loss_that_is_no_number_never_reaches_the_weights(tmp_path):
     class Breaks(TabularLearner):
         def forward_backward(self, data, loss="importance_sampling", config=None):
@@ -212,6 +265,16 @@ def test_settings_that_make_no_sense(tmp_path, flags, said):
     with pytest.raises(UserError, match=said):
         go(tmp_path / "r", **flags)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_service_trains_any_rank_with_its_own_alpha(monkeypatch):
+    monkeypatch.setattr(adapt, "open_learner", lambda _spec, _options, lora: lora)
+
+    def opened(policy):
+        return adapt._open(resolve(TTTSettings, flags={**FLAGS, "policy": policy, "rank": 8}))
+
+    assert (opened("tinker:some/model").rank, opened("tinker:some/model").alpha) == (8, 32.0)
+    assert opened("embedded").alpha == 16.0
 
 
 def test_a_run_of_other_settings_is_refused(tmp_path):
@@ -251,6 +314,17 @@ def test_each_task_once_an_epoch_and_the_eval_half_is_only_looked_at(tmp_path):
     assert all(r["held_out"]["n"] == 8 for r in done.rows if r["held_out"])
     # the eval half shares no prompt with what was learned
     assert len(learner.table) <= 4
+
+
+def test_nothing_is_chosen_by_the_eval_half_and_nothing_of_it_is_learned(tmp_path):
+    done = outer(tmp_path / "r")
+    assert done.best == done.rows[-1]["step"] == 5
+    with pytest.raises(UserError, match="subset: rlvr trains on the train half"):
+        outer(tmp_path / "s", subset="eval")
+    settings = resolve(RLVRSettings, flags={"suite": "fake"})
+    with pytest.raises(UserError, match="fake/t0: is trained on and judged by"):
+        rlvr(tmp_path / "s", settings, learner=TabularLearner(), tasks=make_tasks(2), eval_tasks=make_tasks(1))
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_outer_loop_resumes(tmp_path):

@@ -50,8 +50,8 @@ class FixedTask:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The fixed samples under one checkpoint, per task, (n,) each. nll: nats per token of the score span, nan where that
-    is empty; total: log-probability of the whole sequence, nats. step: of the checkpoint; version: of its weights."""
+    """The fixed samples under one checkpoint, per task, (n,) each. nll: nats per token of the score span, nan for an
+    empty one; total: log-probability of the whole sequence, nats. step: of the checkpoint; version: of its weights."""
 
     step: int
     version: str

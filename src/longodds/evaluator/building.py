@@ -72,7 +72,7 @@ class BuildPool:
             os.close(null)
         process = Process(forked, self._zygote.memory_bytes)
         try:
-            frame = process.loaded(self.settings.import_timeout_s, self.settings.compile_timeout_s)
+            frame = process.wait_for_compiler(self.settings.import_timeout_s, self.settings.compile_timeout_s)
             signal.pidfd_send_signal(forked.pidfd, signal.SIGSTOP)
             if frame.kind is Kind.READY:
                 self._builds.keep(program, forked.pid, forked.caches)

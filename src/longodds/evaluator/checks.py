@@ -21,15 +21,19 @@ class Wrong(Exception):
     """An output was not right: the message says where."""
 
 
-def check_draw(problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "") -> float:
+def check_draw(
+    problem: Problem, side: Side, draw: Draw, timeout_s: float, context: str = "", *, compile_s: float = 0.0
+) -> float:
     """One call on a draw of some law, judged against the yardstick; returns the seconds until its answer.
+
+    compile_s: what it may take while the program's compiler works.
 
     Also checks what it does to its input, and that the output does not live there unless the reference's does.
     Raises Wrong, ChildEnded and what Child.wait raises.
     """
     try:
         side.write(draw.inputs)
-        frame, spent = side.call(timeout_s)
+        frame, spent = side.call(timeout_s, compile_s=compile_s)
         outputs = side.outputs(frame)
         message = compare.check(outputs, draw.expected, problem.tolerances[draw.law], problem.names)
         if message:

@@ -149,10 +149,11 @@ class Child(Process):
         habit = self.stolen > max(_STOLEN_TIMES, _STOLEN_SHARE * self.asked)
         return habit or self.stolen + self.stray > max(_STRAY_TIMES, _STRAY_SHARE * self.asked)
 
-    def ask(self, timeout_s: float, count: int = 1, code: int = 0) -> Frame:
-        """Send a CALL for `count` calls and wait for the answer. Raises what `wait` raises."""
+    def ask(self, timeout_s: float, count: int = 1, code: int = 0, compile_s: float = 0.0) -> Frame:
+        """Send a CALL for `count` calls and wait for the answer. compile_s: what it may take while a compiler works.
+        Raises what `wait` raises."""
         self.begin(count, code)
-        return self.finish(timeout_s)
+        return self.finish(timeout_s, compile_s)
 
     def begin(self, count: int, code: int = 0) -> None:
         """Send a CALL; `finish` waits for its answer. Raises ChildEnded."""
@@ -168,9 +169,9 @@ class Child(Process):
         except OSError:
             raise ChildEnded("the process ended before it was called") from None
 
-    def finish(self, timeout_s: float) -> Frame:
+    def finish(self, timeout_s: float, compile_s: float = 0.0) -> Frame:
         """The answer, and the process stopped again. Raises what `wait` raises."""
-        frame = self.wait(timeout_s)
+        frame = self.wait_for_compiler(timeout_s, compile_s) if compile_s else self.wait(timeout_s)
         self.took_ns = time.perf_counter_ns() - self._began_ns
         self.freeze()
         if frame.kind is not Kind.ERROR and (frame.kind is not Kind.DONE or frame.nonce != self._nonce):

@@ -15,6 +15,8 @@ import torch
 from longodds.evaluator.randomness import REAL, replaced
 
 Transform = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+_EMPTY_ROWS = 1 / 16
+_FAR = (100.0, 400.0)
 
 
 def _noise(x: torch.Tensor, g: torch.Generator, kind: str = "rand") -> torch.Tensor:
@@ -43,7 +45,10 @@ def _ties(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
 
 
 def _sparse(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
-    return torch.where(_noise(x, g) < 0.9, torch.zeros_like(x), x)
+    empty = _noise(x, g) < 0.9
+    if x.dim() > 1 and x.numel():  # and some rows are of nothing: what is divided by their norm or spread
+        empty |= _noise(x[..., :1], g) < _EMPTY_ROWS
+    return torch.where(empty, torch.zeros_like(x), x)
 
 
 def _places(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
@@ -60,6 +65,17 @@ def _rare(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     flat, places = x.clone().reshape(-1), _places(x, g)
     scale = REAL["rand"](places.shape, generator=g, device=x.device).to(x.dtype)
     flat[places] = -flat[places] * (1 + 7 * scale)
+    return flat.reshape(x.shape)
+
+
+def _outlier(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    # As `rare`, but so far out that exponentials leave their range and sums lose their small terms. A law of its own:
+    # what must be allowed beside such an element would hide other errors, and not every reference can do with it.
+    if x.numel() == 0:
+        return x
+    flat, places = x.clone().reshape(-1), _places(x, g)
+    far = REAL["rand"](places.shape, generator=g, device=x.device).to(x.dtype) * (_FAR[1] - _FAR[0]) + _FAR[0]
+    flat[places] = torch.where(REAL["rand"](places.shape, generator=g, device=x.device) < 0.5, -far, far)
     return flat.reshape(x.shape)
 
 
@@ -83,6 +99,7 @@ def _infinite(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
 LAWS: dict[str, Transform | None] = {
     "base": None,
     "rare": _rare,
+    "outlier": _outlier,
     "signs": _signs,
     "shift": _shift,
     "small": lambda x, g: _signs(x, g) * 1e-3,
@@ -96,7 +113,7 @@ LAWS: dict[str, Transform | None] = {
 }
 # Terms of one sign or of equal size: partial sums grow and round alike, so that errors add up instead of cancelling, in
 # one honest order of summation more than in another.
-CORRELATED = ("shift", "constant_rows", "ties", "heavy")
+CORRELATED = ("shift", "constant_rows", "ties", "heavy", "outlier")
 # Of a task too large for more: what finds most of the programs that are right for the usual inputs only.
 TELLING = ("base", "rare", "signs", "heavy", "constant_rows")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.

@@ -23,6 +23,7 @@ from longodds.evaluator.timing import Meter, Pairs
 from longodds.types import FEW_PAIRS_LABEL, FEW_PROCESSES_LABEL, REMEASURED, THIN_LABEL, Verdict
 
 _BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
+_SHOWN_ALONE = 0.25  # of what the timers of many calls claim, that single calls must show
 _SINGLES = 4  # pairs of single calls of each process pair behind it
 
 
@@ -184,14 +185,19 @@ class Measuring:
             supported = max(supported, bound.low())
             # No more is claimed than the outer clocks support, in batches or call by call, but for a slack.
             most = max(bound.most(), min(outer.median, max(bound.wall)))
-            # Nor than single calls show: a program can't work ahead in those.
-            most = min(most, float(np.median(bound.alone))) + stats.SLACK
-            point, low = min(point, most), min(low, most)
+            # Nor than single calls show: a program can't work ahead in those. That asking takes longer than a short
+            # call, and hides its gain, makes it no slower.
+            alone = float(np.median(bound.alone))
+            most = min(most, alone) + stats.SLACK
+            point, low = min(point, max(most, 0.0)), min(low, most)
+            # What single calls hardly show at all is done for several at once, and the slack is not for that.
+            if alone < _SHOWN_ALONE * own.low:
+                low = min(low, 0.0)
             if bound.thin:
                 labels.append(THIN_LABEL)
         granted = low > 0 and supported > 0 and bound is not None and self._faster(parts, family)
-        if low > 0 and not granted:
-            low = min(0.0, supported)
+        if own.low > 0 and not granted:
+            low = min(low, 0.0, supported)
             labels.append("unconfirmed")
         if not math.isfinite(low):
             # Too few pairs for any exact interval (a hopeless loser): the extremes, and the verdict says so.

@@ -180,8 +180,13 @@ class Oracle:
             self.processes.expect(0)
             self.processes.ready(child)
             left = self.settings.run_timeout_s  # of the program's time: comparing answers is ours
+            compile_s = self.settings.compile_timeout_s
             for draw in problem.draws:
-                left -= check_draw(problem, side, draw, max(left, 0.01))
+                took = check_draw(problem, side, draw, max(left, 0.01), compile_s=compile_s)
+                if child.compiled:  # as torch.compile does, in the first call
+                    compile_s -= took
+                else:
+                    left -= took
             self.processes.keep_built(side, program)
             took = others_bytes() - self.processes.ring_bytes - before if problem.on_gpu else 0
             self._leaves_room(problem, took)

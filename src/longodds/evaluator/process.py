@@ -44,6 +44,7 @@ class Process:
         self.kin = Family(forked.pid, forked.waiter)
         self.stderr = b""
         self.peak_rss = 0
+        self.compiled = False  # whether a compiler made the last frame late
         self.spin_s = 0.0  # how long the start of a wait does not sleep: a core that slept takes a while to be at work
 
     def family(self) -> list[int]:
@@ -82,20 +83,22 @@ class Process:
             if any(fd == self.channel.fileno() for fd, _ in events):
                 return self._receive()
 
-    def loaded(self, import_timeout_s: float, compile_timeout_s: float) -> Frame:
-        """The first frame, that of a program's import. Raises as `wait`.
+    def wait_for_compiler(self, timeout_s: float, compile_timeout_s: float) -> Frame:
+        """The next frame, which a program may compile for: at its import, or in its first call. Raises as `wait`.
 
-        A compiler at work is a descendant that uses CPU; only while one does may an import take longer.
+        A compiler at work is a descendant that uses CPU; only while one does may it take longer.
         """
         start, used = time.monotonic(), 0.0
+        self.compiled = False
 
         def extend() -> float:
             nonlocal used
             before, used = used, self.kin.compilers_cpu_s()
             busy = used > before + 0.1 and time.monotonic() - start < compile_timeout_s
-            return time.monotonic() - start + 2.0 if busy else import_timeout_s
+            self.compiled |= busy
+            return time.monotonic() - start + 2.0 if busy else timeout_s
 
-        return self.wait(import_timeout_s, extend=extend)
+        return self.wait(timeout_s, extend=extend)
 
     def _receive(self) -> Frame:
         try:

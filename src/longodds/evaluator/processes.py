@@ -109,7 +109,7 @@ class Processes:
 
     def ready(self, child: Child) -> None:
         """Wait until the program is loaded. Raises Refused and what Child.wait raises."""
-        frame = child.loaded(self.settings.import_timeout_s, self.settings.compile_timeout_s)
+        frame = child.wait_for_compiler(self.settings.import_timeout_s, self.settings.compile_timeout_s)
         child.freeze()
         if frame.kind is not Kind.READY:
             raise Refused(frame)

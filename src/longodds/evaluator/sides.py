@@ -107,10 +107,11 @@ class Side:
         if contents.numel():
             put(self.slot(slot), contents)
 
-    def call(self, timeout_s: float, count: int = 1, wait_ns: int = 0) -> tuple[Frame, Spent]:
+    def call(self, timeout_s: float, count: int = 1, wait_ns: int = 0, compile_s: float = 0.0) -> tuple[Frame, Spent]:
         """`count` calls on the first slots; (answer, time). Raises Refused, Cheat and what Child.wait raises.
 
-        wait_ns: that a GPU waits before them, for all to be queued.
+        wait_ns: that a GPU waits before them, for all to be queued. compile_s: what they may take while the program's
+        compiler works.
         """
         before, waited = self.child.cpu_ns(), waited_ns(self.child.pid)
         if self.trusted:  # it may have to be compiled first; one that never ends was found out before
@@ -118,7 +119,7 @@ class Side:
         self._note_idle(idle=self.problem.device.settle())
         start = time.perf_counter_ns()
         try:
-            frame = self.child.ask(timeout_s, count, wait_ns)
+            frame = self.child.ask(timeout_s, count, wait_ns, compile_s)
         except (ChildEnded, ChildTimeout, ChildMemory) as error:
             raise self._ours(error) from None
         wall = float(time.perf_counter_ns() - start)

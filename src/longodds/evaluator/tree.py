@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -81,7 +81,8 @@ def describe(value: object, *, dense: bool = False, path: str = "value") -> tupl
             pairs = cast("dict[object, object]", item)
             if not all(isinstance(k, str) for k in pairs):
                 raise Unsupported(f"{where}: a dict needs string keys")
-            return {"t": "dict", "v": {str(k): walk(v, f"{where}[{k!r}]") for k, v in pairs.items()}}
+            inner = {str(k): walk(v, f"{where}[{k!r}]") for k, v in in_order(pairs)}
+            return {"t": "dict", "v": {str(k): inner[str(k)] for k in pairs}}
         else:
             raise Unsupported(f"{where}: {type(item).__name__} can't be passed to a program")
         end = leaf.offset + leaf.nbytes
@@ -91,6 +92,11 @@ def describe(value: object, *, dense: bool = False, path: str = "value") -> tupl
 
     spec = walk(value, path)
     return spec, leaves, _align(end)
+
+
+def in_order(pairs: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Items of a dict in the order in which leaves are numbered: two with equal items are equal, however they began."""
+    return sorted(pairs.items(), key=lambda pair: str(pair[0]))
 
 
 def _align(offset: int) -> int:
@@ -140,7 +146,7 @@ def _walk_spec(spec: Spec) -> Iterator[Spec]:
         for item in spec["v"]:
             yield from _walk_spec(item)
     elif kind == "dict":
-        for item in spec["v"].values():
+        for _, item in in_order(spec["v"]):
             yield from _walk_spec(item)
     elif kind != "const":
         yield spec
@@ -153,7 +159,7 @@ def values(value: object) -> list[object]:
     if isinstance(value, (list, tuple)):
         return [leaf for item in cast("Sequence[object]", value) for leaf in values(item)]
     if isinstance(value, dict):
-        return [leaf for item in cast("dict[str, object]", value).values() for leaf in values(item)]
+        return [leaf for _, item in in_order(cast("dict[str, object]", value)) for leaf in values(item)]
     return [value]
 
 
@@ -217,7 +223,9 @@ def map_leaves(value: Any, change: Callable[[int, Any], Any]) -> Any:
             items = [walk(x) for x in cast("Sequence[object]", item)]
             return items if isinstance(item, list) else tuple(items)
         if isinstance(item, dict):
-            return {key: walk(x) for key, x in cast("dict[str, object]", item).items()}
+            pairs = cast("dict[str, object]", item)
+            inner = {key: walk(x) for key, x in in_order(pairs)}
+            return {key: inner[key] for key in pairs}
         return change(next(numbers), item)
 
     return walk(value)
@@ -236,9 +244,9 @@ def mismatch(spec: Spec, value: object, path: str = "output") -> str:
         if len(items) != len(spec["v"]):
             return f"{path}: expected {len(spec['v'])} items, got {len(items)}"
         if kind == "dict":
-            if list(items) != list(spec["v"]):
+            if set(items) != set(spec["v"]):
                 return f"{path}: expected keys {list(spec['v'])}, got {list(items)}"
-            return next((m for k in items if (m := mismatch(spec["v"][k], items[k], f"{path}[{k!r}]"))), "")
+            return next((m for k in spec["v"] if (m := mismatch(spec["v"][k], items[k], f"{path}[{k!r}]"))), "")
         return next((m for i, s in enumerate(spec["v"]) if (m := mismatch(s, items[i], f"{path}[{i}]"))), "")
     if kind != "tensor":
         return "" if type(value).__name__ == kind else f"{path}: expected {kind}, got {type(value).__name__}"
@@ -259,7 +267,7 @@ def leaf_paths(spec: Spec) -> list[str]:
         if inner is None:
             names.extend([path.removeprefix(".")] if part["t"] != "const" else [])
             return
-        for key, item in inner.items() if isinstance(inner, dict) else enumerate(inner):
+        for key, item in in_order(inner) if isinstance(inner, dict) else enumerate(inner):
             walk(item, f"{path}.{key}")
 
     walk(spec, "")

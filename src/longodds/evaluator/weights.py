@@ -39,8 +39,9 @@ def negate_some(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tenso
     return torch.where(turned, -tensor, tensor)
 
 
-def is_variance(name: str) -> bool:
-    return "var" in name.rsplit(".", 1)[-1]
+def is_variance(name: str, value: torch.Tensor) -> bool:
+    """Of a buffer. A parameter is trained to have either sign, whatever it is called; where it must not, signs stay."""
+    return "var" in name.rsplit(".", 1)[-1] and not value.is_complex() and bool((value >= 0).all())
 
 
 @dataclass
@@ -115,8 +116,9 @@ def make_state(factory: Callable[..., Any], init: list[Any], seeds: tuple[int, i
         if name in buffers and _is_constant_of_the_task(value, again.get(name)):
             optional.append(name)
         elif value.numel() and (value.is_floating_point() or value.is_complex()):
-            perturb(value, generator, positive=is_variance(name))
-            if not is_variance(name):
+            variance = name in buffers and is_variance(name, value)
+            perturb(value, generator, positive=variance)
+            if not variance:
                 free.append(name)
     return State(init, tensors, optional, free).write()
 

@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from longodds.evaluator import tree
-from longodds.evaluator.compare import INFINITE, Errors, Tolerance, is_exact, scale_of
+from longodds.evaluator.compare import ANYTHING, INFINITE, Errors, Tolerance, is_exact, scale_of
 from longodds.evaluator.laws import SANITIZERS
 
 # Multiples of the reference's own error (largest, root mean square) and the least of both in units in the last place.
@@ -205,6 +205,15 @@ def measure(got: torch.Tensor, truth: torch.Tensor, moved: torch.Tensor | None) 
     )
 
 
+def decidable(leaves: Sequence[torch.Tensor], found: list[Tolerance]) -> list[Tolerance]:
+    """Tolerances without a bound for exact leaves that rounding decides: the others can be judged. Empty where no other
+    is there."""
+    decided = [is_exact(leaf) and t.peak > 0 for leaf, t in zip(leaves, found, strict=True)]
+    if any(decided) and all(map(is_exact, leaves)):
+        return []
+    return [ANYTHING if d else t for d, t in zip(decided, found, strict=True)]
+
+
 def widest(a: Tolerance, b: Tolerance) -> Tolerance:
     """Of two draws of a law. A row bound counts where one of them could measure it."""
     rows = [t.row for t in (a, b) if t.row < INFINITE]
@@ -232,7 +241,9 @@ class _Listener(TorchFunctionMode):
         self.names: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(getattr(func, "__name__", ""))
+        name = getattr(func, "__name__", "").strip("_")
+        # `x != x` is how many write isnan.
+        self.names.add("isnan" if name in ("eq", "ne") and len(args) > 1 and args[0] is args[1] else name)
         return func(*args, **(kwargs or {}))
 
 
