@@ -232,16 +232,62 @@ def test_ctrl_c_exits_130_and_terminate_143(problem):
         _, err = p.communicate(timeout=60)
         assert p.returncode == code
         assert "Traceback" not in err
+        if number == signal.SIGINT:
+            assert err.endswith("longodds: interrupted; a run directory is resumed by the same command\n")
 
 
-def test_a_reader_that_leaves_is_no_error(tmp_path):
-    env = {**os.environ, "PYTHONPATH": str(SRC)}
-    command = f"{sys.executable} -m longodds tasks list cpu | head -1"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=env, check=False
+def in_shell(text: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A line of bash in which `longodds` is ours."""
+    ours = f'longodds() {{ "{sys.executable}" -m longodds "$@"; }}\n'
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", ours + text],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SRC), **env},
+        check=False,
     )
-    assert done.stderr == ""
+
+
+PRINTING = [
+    "tasks list cpu",
+    "select run",
+    "select run --json",
+    "inspect run",
+    "compare run",
+    "--help",
+    "select --help",
+]
+
+
+@pytest.mark.parametrize("command", PRINTING)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_reader_that_leaves_is_no_error(finished_run, command, unbuffered):
+    done = in_shell(f"longodds {command} | true", finished_run.parent, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = in_shell(f"longodds {command} | head -1", finished_run.parent, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", PRINTING)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_full_disk_under_stdout_is_one_line_and_exit_3(finished_run, command, unbuffered):
+    done = in_shell(f"longodds {command} > /dev/full", finished_run.parent, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 3
+    assert done.stderr.startswith("longodds: error: stdout cannot be written: No space left on device")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", PRINTING)
+def test_a_closed_stdout_is_as_none(finished_run, command):
+    done = in_shell(f"longodds {command} >&-", finished_run.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_closed_stdout_and_stderr_leave_the_exit_code(finished_run):
+    assert in_shell("longodds select nowhere >&- 2>&-", finished_run.parent).returncode == 2
 
 
 def test_clean_escapes_what_terminals_obey():

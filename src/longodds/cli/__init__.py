@@ -8,6 +8,12 @@ def main() -> None:
     import os
     import sys
 
+    # A stream that was closed before we began (`>&-`) is none at all to Python: what is written to it goes nowhere, and
+    # no file that is opened later gets its number.
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     # NumPy's products here are small: several threads would wait for a busy core longer than they compute.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from cyclopts import App, Parameter
-from cyclopts.exceptions import CycloptsError
+from cyclopts import App, CoercionError, CycloptsError, Parameter, Token, convert
 
-from longodds.cli.console import error_line, note_line
+from longodds.cli.console import drop_stdout, error_line, note_line, stdout_console, writing
 from longodds.errors import LongoddsError
 
 if TYPE_CHECKING:
@@ -163,7 +162,8 @@ def build_app() -> App:
         help="Compute-optimal test-time strategies for execution-grounded code generation.",
         help_format="plaintext",
         version=_version,
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), converter=_exactly),
+        suppress_keyboard_interrupt=False,  # it would exit inside the app, and nothing be said of resuming
         help_epilogue="Start with: longodds doctor; longodds model fetch embedded; "
         "longodds best-of-n runs/demo --config recipes/demo.toml",
     )
@@ -175,6 +175,15 @@ def build_app() -> App:
             _register(group, sub, *spec)
         app.command(group)
     return app
+
+
+def _exactly(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What cyclopts makes of the words of a flag, but no whole number of a fraction: it would round `--k 1.5`."""
+    if int in (kind, *get_args(kind)):
+        for token in tokens:
+            if "." in token.value:
+                raise CoercionError(token=token, target_type=int)
+    return convert(kind, tokens)
 
 
 def _register(app: App, name: str, where: str, text: str, examples: str) -> None:
@@ -192,7 +201,15 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit code: 0, 2 (the caller's mistake), 3 (infrastructure), 130, 143."""
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:
-        result: Any = build_app()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        result: Any = build_app()(
+            list(arguments),
+            console=stdout_console(),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        with writing():  # what is left of it: at exit a full disk would be a traceback
+            sys.stdout.flush()
     except CycloptsError as e:
         e.verbose = False
         error_line(str(e))
@@ -204,7 +221,7 @@ def run(arguments: Sequence[str]) -> int:
         note_line("interrupted; a run directory is resumed by the same command")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _drop_stdout()  # the reader has gone (`| head`): nothing to say, and no traceback at exit
+        drop_stdout()  # the reader has gone (`| head`): nothing to say, and no traceback at exit
         return 0
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -213,9 +230,3 @@ def run(arguments: Sequence[str]) -> int:
 
 def _terminated(*_: object) -> None:
     sys.exit(EXIT_TERMINATED)  # unwinds: child processes are ended and costs written
-
-
-def _drop_stdout() -> None:
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

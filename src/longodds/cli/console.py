@@ -12,6 +12,8 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any, TextIO
 
+from longodds.errors import InfraError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -57,9 +59,42 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def stdout_console(width: int | None = None) -> Console:
+    """A console on stdout whose failures are ours: rich exits with 1 where the reader of a pipe has gone."""
+    from rich.console import Console
+
+    class Stdout(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with writing():
+                super().print(*objects, **options)
+
+    return Stdout(highlight=False, width=width)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes to stdout. Raises InfraError where it takes no more; a reader that has gone is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        drop_stdout()
+        raise InfraError(f"stdout cannot be written: {e.strerror or e}; the results were not all printed") from None
+
+
+def drop_stdout() -> None:
+    """What still waits to be written to stdout goes nowhere; at exit it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def print_text(text: str) -> None:
     """Several lines of possibly hostile text on stdout."""
-    sys.stdout.write(clean(text, lines=True).rstrip("\n") + "\n")
+    with writing():
+        sys.stdout.write(clean(text, lines=True).rstrip("\n") + "\n")
 
 
 def print_table(table: Table) -> None:
@@ -67,17 +102,15 @@ def print_table(table: Table) -> None:
 
     120 wide where no terminal says how wide it is.
     """
-    from rich.console import Console
-
     table.box = None
     table.padding = (0, 1, 0, 0)
     table.pad_edge = False
     for column in table.columns:
         if column.min_width is None:
             column.no_wrap, column.overflow = False, "fold"
-    console = Console(highlight=False)
+    console = stdout_console()
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = stdout_console(width=120)
     console.print(table)
 
 
@@ -111,8 +144,12 @@ def json_stdout(wanted: bool) -> Iterator[TextIO]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as out:
+        out = os.fdopen(os.dup(kept), "w", encoding="utf-8")
+        try:
             yield out
+        finally:
+            with writing():
+                out.close()
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)
@@ -127,9 +164,29 @@ def counted(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda n: status.update(f"{what} ... {n:,}")
 
 
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on stderr that is told (of which part, done, total); None where stderr is no terminal: even an empty bar
+    leaves a blank line there."""
+    from rich.progress import Progress
+
+    console = stderr_console()
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def told(part: str, done: int, of: int) -> None:
+            progress.update(task, description=f"{what}, {part}", completed=done, total=of)
+
+        yield told
+
+
 def write_json(out: TextIO, document: Any) -> None:
     """One document on one line; ASCII, so that no terminal escape gets through."""
-    out.write(json.dumps(document, ensure_ascii=True, allow_nan=False) + "\n")
+    with writing():
+        out.write(json.dumps(document, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def number(value: float | None, digits: int = 3) -> str:
