@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from longodds.cli.console import json_stdout, make_table, number, print_table, print_text, stderr_console, write_json
+from longodds.cli.console import bar, json_stdout, make_table, number, print_table, print_text, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,17 +40,10 @@ def probe(
     json
         One JSON document on stdout.
     """
-    from rich.progress import Progress
-
     from longodds.strategies.probing import probe as compute
 
     with json_stdout(json) as out:
-        with Progress(console=stderr_console(), transient=True) as progress:
-            bar = progress.add_task("scoring", total=None)
-
-            def told(what: str, done: int, of: int) -> None:
-                progress.update(bar, description=f"scoring, {what}", completed=done, total=of)
-
+        with bar("scoring") as told:
             document: Mapping[str, Any] = compute(
                 run, adapted=adapted, null=null or [], dtype=dtype, device=policy_device, threads=threads, told=told
             )

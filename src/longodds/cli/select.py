@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from longodds.cli.console import (
+    bar,
     json_stdout,
     make_table,
     number,
     print_table,
     print_text,
-    stderr_console,
     write_json,
 )
 
@@ -49,16 +49,9 @@ def select(
 
 
 def _live(runs: tuple[Path, ...], unit: Literal["program", "sample"], seed: int) -> dict[str, Any]:
-    from rich.progress import Progress
-
     from longodds.strategies.selecting import select_live
 
-    with Progress(console=stderr_console(), transient=True) as progress:
-        bar = progress.add_task("racing", total=None)
-
-        def told(what: str, done: int, of: int) -> None:
-            progress.update(bar, description=f"racing, {what}", completed=done, total=of)
-
+    with bar("racing") as told:
         return select_live(*runs, unit=unit, seed=seed, told=told)
 
 
