@@ -69,8 +69,10 @@ def make_report(
     from longodds.report import Documents, write_report
     from longodds.store import RunDir
     from longodds.strategies.comparing import compare
+    from longodds.strategies.reading import check_seed
     from longodds.strategies.selecting import read_runs, read_tasks
 
+    check_seed(seed)
     documents = dict(_document(path) for path in more)
     held = [RunDir.open(run) for run in runs]
     if len(runs) > 1 and "comparison" not in documents:

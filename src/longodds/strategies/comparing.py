@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from longodds.analysis.arms import ArmData, Learning
 from longodds.analysis.compare import compare_arms
 from longodds.store import RunDir, cost_document, derive_cost
-from longodds.strategies.reading import open_runs, read_table
+from longodds.strategies.reading import check_seed, open_runs, read_table
 
 if TYPE_CHECKING:
     from longodds.analysis.documents import CompareDocument
@@ -21,8 +21,10 @@ def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareD
     """The document of `compare --json` (docs/cli.md).
 
     runs: run directories, each an arm. axis: `samples`, `tokens`, `flops`, `device-seconds` or `cost`. seed: drives
-    the bootstrap. Raises UserError for a path that is no run, no task in common, or verdicts that can't be compared.
+    the bootstrap. Raises UserError for a path that is no run, no task in common, verdicts that can't be compared, or a
+    negative seed.
     """
+    check_seed(seed)
     return compare_arms([read_arm(name, run) for name, run in open_runs(runs).items()], axis=axis, seed=seed)
 
 

@@ -39,6 +39,12 @@ def open_runs(runs: Sequence[Path | str]) -> dict[str, RunDir]:
     return found
 
 
+def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that no generator takes."""
+    if seed < 0:
+        raise UserError(f"--seed: must be at least 0, not {seed}")
+
+
 def read_table(runs: Mapping[str, RunDir]) -> Table:
     """The judged samples of several runs in one table; a replicate is a seed, or a run and a seed.
 

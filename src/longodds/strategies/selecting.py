@@ -10,7 +10,7 @@ from longodds.analysis import select_runs
 from longodds.analysis.frame import is_frame, read_frame
 from longodds.errors import UserError
 from longodds.store import RunDir
-from longodds.strategies.reading import open_runs, read_table
+from longodds.strategies.reading import check_seed, open_runs, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,9 @@ def select(
     runs: run directories; or samples by the name of their run; or one data frame of your own samples (pandas, Polars,
     Arrow, or a mapping of columns) with the columns that `import` reads. unit: what is chosen among, distinct programs
     or samples. seed: breaks ties and drives the bootstrap. Raises UserError for a path that is no run, a run named
-    twice, a frame with a missing or ill-typed column, nothing judged, timings that cannot be compared.
+    twice, a frame with a missing or ill-typed column, nothing judged, timings that cannot be compared, a negative seed.
     """
+    check_seed(seed)
     if len(runs) == 1 and is_frame(runs[0]):
         return select_runs(read_frame(runs[0]), unit=unit, seed=seed)
     if all(isinstance(run, Path | str) for run in runs):
@@ -51,6 +52,7 @@ def select_live(
     from longodds.strategies.opening import open_sound_evaluator
     from longodds.strategies.racing import live_races
 
+    check_seed(seed)
     opened = open_runs(runs)
     samples, tasks = read_runs(*runs), read_tasks(*runs)
     config = next(iter(opened.values())).config
