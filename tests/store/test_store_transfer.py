@@ -59,6 +59,17 @@ BAD = [
     ("field 'ci_low': must be a finite number, not NaN", {**GOOD, "ci_low": math.nan}),
     ("field 'ci_high': must be a number, not \"2\"", {**GOOD, "ci_high": "2"}),
     ("field 'ci_low': must be at most ci_high", {**GOOD, "ci_low": 2.0, "ci_high": 1.0}),
+    ("field 'ci_low': must be at most the speedup, and 1.6 is above 1.5", {**GOOD, "ci_low": 1.6, "ci_high": 1.7}),
+    ("field 'ci_high': must be at least the speedup, and 1.4 is below 1.5", {**GOOD, "ci_high": 1.4}),
+    ("field 'ci_high': must be at most 1e+09, not 1e+300", {**GOOD, "ci_high": 1e300}),
+    ("field 'speedup': must be from 1e-09 to 1e+09, not 1e+308", {**GOOD, "speedup": 1e308}),
+    ("field 'speedup': must be from 1e-09 to 1e+09, not 4.94066e-324", {**GOOD, "speedup": 5e-324}),
+    ("field 'logprobs': item 1 must be at least -1e+06, not -1e+308", {**GOOD, "logprobs": [-0.5, -1e308]}),
+    (
+        "field 'mean_logprob': must be at least -1e+06, not -1e+308",
+        without("logprobs", mean_logprob=-1e308, n_tokens=3),
+    ),
+    ("field 'task_id': holds half of a surrogate pair: \"a\\ud800\"", {**GOOD, "task_id": "a\ud800"}),
     ("field 'logprobs': is missing", without("logprobs")),
     ("field 'logprobs': is missing", without("logprobs", n_tokens=3)),
     ("field 'logprobs': must be a list of numbers, not -0.5", {**GOOD, "logprobs": -0.5}),
@@ -115,6 +126,14 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(UserError, match=words):
             import_samples(tmp_path / name, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_can_be_read_but_once_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UserError, match="must be a regular file; it is read more than once"):
+            import_samples(path, tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_what_a_row_may_hold(tmp_path):
@@ -257,6 +276,12 @@ def test_exports_that_cannot_be(tmp_path):
     with pytest.raises(UserError, match="is a directory"):
         export_samples(run, tmp_path / "dir.jsonl")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "dir.jsonl"]
+    full = make_run(tmp_path / "b", study("informative", tasks=1, k=2), 1)
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file" / "x.jsonl", tmp_path / "file" / "deep" / "x.jsonl", Path("/proc/none/x.jsonl")):
+        with pytest.raises(UserError, match=r"--to .*x\.jsonl: cannot be written: .*; name another place"):
+            export_samples(full, place)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
@@ -333,14 +358,14 @@ good_rows = st.fixed_dictionaries(
     {
         "task_id": st.text(min_size=1).filter(str.strip),
         "correct": st.booleans() | st.sampled_from([0, 1]),
-        "speedup": st.floats(1e-300, 1e300, exclude_min=True),
-        "logprobs": st.lists(st.floats(-1e300, 0), min_size=1, max_size=5),
+        "speedup": st.floats(1e-9, 1e9),
+        "logprobs": st.lists(st.floats(-1e6, 0), min_size=1, max_size=5),
     },
     optional={
         "seed": st.integers(-5, 5),
         "program": st.text(),
-        "ci_low": st.floats(-1e9, 0),
-        "ci_high": st.floats(1, 9),
+        "ci_low": st.floats(-1e9, 1e-9),
+        "ci_high": st.just(1e9),
     },
 )
 
@@ -351,6 +376,7 @@ def test_a_good_row_comes_back_as_it_was(row):
     got = check_row(json.loads(json.dumps(row)))
     assert got.task_id == row["task_id"] and got.seed == row.get("seed", 0) and got.program == row.get("program")
     assert (got.status is Status.CORRECT) == bool(row["correct"]) and got.logprobs == row["logprobs"]
-    expected = (row["speedup"], row.get("ci_low"), row.get("ci_high")) if row["correct"] else (None, None, None)
+    low = None if "ci_low" not in row else max(row["ci_low"], 0.0)
+    expected = (row["speedup"], low, row.get("ci_high")) if row["correct"] else (None, None, None)
     assert (got.speedup, got.ci_low, got.ci_high) == expected
     assert got.metadata == {}

@@ -89,6 +89,10 @@ def export_samples(run: Path | str, to: Path | str, *, progress: Callable[[int],
     temporary = to.with_name(f"{to.name}.{os.getpid()}.tmp")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as e:
+        raise UserError(f"--to {to}: cannot be written: {e.strerror or e}; name another place") from None
+    try:
         batches = _batches(judged, extra, progress)
         if parquet is None:
             _write_json_lines(temporary, batches)

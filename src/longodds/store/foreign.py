@@ -39,6 +39,9 @@ _STATUSES = {s.value: s for s in Status if s is not Status.INFRA_ERROR}
 _PARQUET_BATCH = 4096
 ROUNDING = 1e-3  # what half precision may put a log-probability above 0
 INT64 = 1 << 63
+# Wider than anything that is measured; beyond them sums and axes of a report overflow.
+SPEEDUPS = (1e-9, 1e9)
+LEAST_LOGPROB = -1e6  # nats a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ def read_foreign(path: Path) -> Iterator[ForeignSample]:
 
 def _is_parquet(path: Path) -> bool:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path}: must be a regular file; it is read more than once")
         with path.open("rb") as file:
             return file.read(4) == b"PAR1"
     except FileNotFoundError:
@@ -196,6 +201,8 @@ def check_row(row: Mapping[str, Any]) -> ForeignSample:
         raise _missing(row, "task_id", "a string that names the task")
     if not task_id.strip():
         raise _FieldError("task_id", "is empty")
+    if any("\ud800" <= c <= "\udfff" for c in task_id):
+        raise _FieldError("task_id", f"holds half of a surrogate pair: {_show(task_id)}; no file can be named by it")
     correct = _correct(row)
     status = _STATUSES.get(s) if isinstance(s := row.get("status"), str) else None
     own_status = status is not None and (status is Status.CORRECT) == correct
@@ -244,10 +251,18 @@ def _timing(row: Mapping[str, Any], timed: bool) -> tuple[float | None, float | 
         return None, None, None
     if speedup <= 0:
         raise _FieldError("speedup", f"must be above 0, not {speedup:g}: time of the reference / time of the program")
+    if not SPEEDUPS[0] <= speedup <= SPEEDUPS[1]:
+        raise _FieldError("speedup", f"must be from {SPEEDUPS[0]:g} to {SPEEDUPS[1]:g}, not {speedup:g}")
     low, high = (_number(row, name) for name in ("ci_low", "ci_high"))
     if low is not None and high is not None and low > high:
         raise _FieldError("ci_low", f"must be at most ci_high, and {low:g} is above {high:g}")
-    return speedup, low, high
+    if low is not None and low > speedup:
+        raise _FieldError("ci_low", f"must be at most the speedup, and {low:g} is above {speedup:g}")
+    if high is not None and high < speedup:
+        raise _FieldError("ci_high", f"must be at least the speedup, and {high:g} is below {speedup:g}")
+    if high is not None and high > SPEEDUPS[1]:
+        raise _FieldError("ci_high", f"must be at most {SPEEDUPS[1]:g}, not {high:g}")
+    return speedup, None if low is None else max(low, 0.0), high  # no program takes less than no time
 
 
 def _likelihood(row: Mapping[str, Any], correct: bool) -> tuple[list[float] | None, float | None, int]:
@@ -262,6 +277,8 @@ def _likelihood(row: Mapping[str, Any], correct: bool) -> tuple[list[float] | No
         raise _missing(row, "logprobs", "a list of floats in nats, or give 'mean_logprob' with 'n_tokens'")
     if mean > ROUNDING:
         raise _FieldError("mean_logprob", f"must be at most 0, not {mean:g}: a log-probability, in nats")
+    if mean < LEAST_LOGPROB:
+        raise _FieldError("mean_logprob", f"must be at least {LEAST_LOGPROB:g}, not {mean:g}: nats a token")
     return None, mean, _whole(row, "n_tokens", None, 1)
 
 
@@ -273,6 +290,7 @@ def _logprobs(values: Any) -> list[float]:
             set(map(type, values)) <= {float}
             and math.isfinite(math.fsum(values))
             and max(values, default=0) <= ROUNDING
+            and min(values, default=0) >= LEAST_LOGPROB
         ):
             return values
     except (OverflowError, ValueError):  # infinities of both signs: named below
@@ -282,6 +300,8 @@ def _logprobs(values: Any) -> list[float]:
         number = _finite("logprobs", value, f"item {i} ")
         if number > ROUNDING:
             raise _FieldError("logprobs", f"item {i} must be at most 0, not {number:g}: a log-probability, in nats")
+        if number < LEAST_LOGPROB:
+            raise _FieldError("logprobs", f"item {i} must be at least {LEAST_LOGPROB:g}, not {number:g}: nats a token")
         out.append(number)
     return out
 
