@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -217,3 +218,17 @@ def test_tasks_and_programs_are_found_by_a_part_of_their_name(view):
     json.dumps([program_document(r) for r in rows], allow_nan=False)
     task = next(t for t in view.tasks() if t["task_id"] == "syn/task_001")
     assert task["judged"] == 8 and task["programs"] == len(rows) and sum(task["statuses"].values()) == 8
+
+
+def test_names_of_any_script_and_of_none_are_drawn_without_a_warning(tmp_path, recwarn):
+    rows = [
+        dataclasses.replace(r, task_id=f"syn/\u0939\u6f22\x1b[31m\n\ud800{r.task_id[-1]}")
+        for r in study("informative", tasks=2, k=8)
+    ]
+    write_report(
+        tmp_path / "r.html", samples=rows, tasks=[], config=CONFIG, manifest={}, figures_dir=tmp_path / "figures"
+    )
+    assert [str(w.message) for w in recwarn] == []
+    drawn = (tmp_path / "figures" / "statuses.svg").read_text(encoding="utf-8")
+    assert "\u0939\u6f22\\x1b[31m \\ud800" in drawn
+    assert "\x1b" not in drawn

@@ -18,6 +18,7 @@ from longodds.report.style import (
     new_figure,
     percent_axis,
 )
+from longodds.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -189,9 +190,9 @@ def surprisal_against_speedup(result: dict[str, Any], points: dict[str, list[dic
         ax.yaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid()
-        name = row["task_id"].split("/", 1)[-1]
+        name = _name(row["task_id"], 28)
         rho = "" if row["spearman"] is None else f"\nrank correlation {row['spearman']:+.2f}"
-        ax.set_title((name if len(name) < 28 else name[:26] + "…") + rho, fontsize=8, parse_math=False)
+        ax.set_title(name + rho, fontsize=8, parse_math=False)
         ax.tick_params(labelsize=8)
     figure.supxlabel("surprisal (nats per token)", fontsize=9)
     figure.supylabel("speedup (log scale)", fontsize=9)
@@ -247,8 +248,7 @@ def status_counts(result: dict[str, Any], points: dict[str, list[dict[str, Any]]
             label = status.replace("_", " ")
             ax.barh(range(len(tasks)), shares, left=left, height=0.7, color=colour, label=label, edgecolor=GRID)
             left = [a + b for a, b in zip(left, shares, strict=True)]
-    names = [t["task_id"].split("/", 1)[-1] for t in tasks]
-    ax.set_yticks(range(len(tasks)), [n if len(n) < 34 else n[:32] + "…" for n in names], parse_math=False)
+    ax.set_yticks(range(len(tasks)), [_name(t["task_id"], 34) for t in tasks], parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1)
     percent_axis(ax.xaxis)
@@ -257,6 +257,12 @@ def status_counts(result: dict[str, Any], points: dict[str, list[dict[str, Any]]
         loc="outside upper center", ncols=len(ax.containers), fontsize=8.5, handlelength=1.2, columnspacing=1.2
     )
     return figure
+
+
+def _name(task_id: str, limit: int) -> str:
+    """A task without its suite, on one line, nothing in it that a reader can't see."""
+    name = " ".join(visible(task_id.split("/", 1)[-1]).split())
+    return name if len(name) < limit else name[: limit - 2] + "…"
 
 
 def _counts(programs: list[dict[str, Any]]) -> dict[str, int]:

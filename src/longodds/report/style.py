@@ -6,12 +6,14 @@ the colours become CSS variables and ink becomes `currentColor`, so that the sam
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -78,12 +80,21 @@ def log2_axis(ax: Axes, ks: Sequence[int]) -> None:
     ax.set_xlabel("K, samples per task")
 
 
-def to_svg(figure: Figure) -> str:
-    """A standalone SVG document, the same bytes for the same figure."""
+@contextlib.contextmanager
+def _saving() -> Iterator[None]:
+    """Around `savefig`. Names of tasks may be of any script and the font lacks most: an SVG holds text, which the
+    reader's own fonts draw, and a PDF shows a box, so a line on stderr for each character helps nobody."""
     import matplotlib
 
+    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        yield
+
+
+def to_svg(figure: Figure) -> str:
+    """A standalone SVG document, the same bytes for the same figure."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with _saving():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
@@ -111,14 +122,12 @@ def inline_svg(svg: str, name: str, label: str) -> str:
 
 def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
     """Each figure as SVG and PDF in `folder`, which is made if need be."""
-    import matplotlib
-
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, figure in figures.items():
         svg = folder / f"{name}.svg"
         svg.write_text(to_svg(figure), encoding="utf-8")
-        with matplotlib.rc_context(STYLE):
+        with _saving():
             figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         paths += [svg, folder / f"{name}.pdf"]
     return paths
