@@ -288,3 +288,13 @@ def test_the_document_has_what_the_contract_names():
     assert d["arms"][0]["curve"][0]["any_of_k"] is None
     assert d["arms"][0]["per_sample"] is None
     assert any("not timed" in w for w in d["warnings"])
+
+
+@pytest.mark.parametrize("seconds", [0.0, math.nan])
+def test_a_cost_that_nobody_metered_is_not_known(seconds):
+    unmetered = arm("import", run_of(0.3, rng=1), seconds=seconds)
+    unmetered.table.numbers["sampling_seconds"] = np.full(len(unmetered.table), seconds)
+    metered = arm("bon", run_of(0.2, rng=0))
+    assert compare_arms([metered, unmetered], axis="samples")["frontier"]
+    with pytest.raises(UserError, match=r"import: its cost in device-seconds is not known: .*choose another --axis"):
+        compare_arms([metered, unmetered], axis="device-seconds")

@@ -392,3 +392,19 @@ def test_a_hundred_tasks_of_256_samples_in_seconds():
     with allowed_seconds(5):
         d = select_runs(rows)
     assert d["n_samples"] == 25_600
+
+
+@pytest.mark.parametrize("status", [Status.INCORRECT, Status.CORRECT])
+def test_only_what_was_timed_can_lack_an_interval(status):
+    """Without a correct sample there is no speedup that could have none."""
+    speedup = 1.2 if status is Status.CORRECT else None
+    rows = [
+        sample(f"t{t}", 0, i, mean_nll=1.0, n_tokens=4, speedup=speedup, status=status) for t in (0, 1) for i in (0, 1)
+    ]
+    rows = [
+        dataclasses.replace(r, verdict=dataclasses.replace(r.verdict, ci_low=None, ci_high=None))
+        for r in rows
+        if r.verdict
+    ]
+    said = any("have no interval" in w for w in select_runs(rows)["warnings"])
+    assert said == (status is Status.CORRECT)

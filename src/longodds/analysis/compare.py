@@ -95,7 +95,9 @@ def _refuse_mixture(arms: Sequence[ArmData], tasks: frozenset[str]) -> None:
 
 def _refuse_unknown_cost(curves: Sequence[Curves], axis: str) -> None:
     for c in curves:
-        if not bool(np.isfinite(c.cost["charged"][axis]).all()):
+        cost = c.cost["charged"][axis]
+        # No sample is drawn and judged for nothing: a run that cost nothing at all is one that nobody metered.
+        if not bool(np.isfinite(cost).all()) or not bool(np.any(cost > 0)):
             remedy = {
                 "cost": "it was run without prices (--price-sampled, --price-device)",
                 "flops": "the size of its policy is not recorded",

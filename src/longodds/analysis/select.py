@@ -272,7 +272,7 @@ def _warnings(pools: Pools, metric: str) -> list[str]:
             f"{len(pools.tasks)} tasks: below {MIN_TASKS} an interval over tasks can't promise its coverage; "
             "read the intervals as rough, and no 'no difference' is claimed"
         )
-    if metric == "fast_1":
+    if metric == "fast_1" and any(bool((t.correct & ~np.isnan(t.speedup)).any()) for t in pools.tasks):
         said.append("some speedups have no interval: decisions use point speedups (fast_1), not fast_1_sig")
     if pools.untimed:
         said.append(
