@@ -62,9 +62,10 @@ def evaluate_program(
 
 def _read(path: Path) -> str:
     try:
-        # Undecodable bytes are kept as they are: a file that is not Python is the program's fault, a verdict.
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; PROGRAM.py is a module with a class ModelNew") from None
+    except UnicodeDecodeError as e:
+        raise UserError(f"{path}: not UTF-8 text (byte {e.start}); save it as UTF-8") from None
     except OSError as e:
         raise UserError(f"{path}: cannot be read: {e.strerror}") from None
