@@ -75,6 +75,8 @@ def make_report(
     check_seed(seed)
     documents = dict(_document(path) for path in more)
     held = [RunDir.open(run) for run in runs]
+    if "comparison" in documents:
+        _check_compared(documents["comparison"], runs)
     if len(runs) > 1 and "comparison" not in documents:
         try:
             documents["comparison"] = dict(compare(*runs, seed=seed))
@@ -120,6 +122,19 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
         if key not in document:
             raise UserError(f"--with {path}: field '{key}': is missing; give the whole document")
     return kinds[0], document
+
+
+def _check_compared(comparison: dict[str, Any], runs: Sequence[Path]) -> None:
+    """Raises UserError where a run of the page is not among those that were compared."""
+    compared = [str(arm.get("run")) for arm in comparison["arms"]]
+    # By name too: the comparison may have been made in another folder.
+    places = {Path(run).resolve() for run in compared}
+    for run in runs:
+        if str(run) not in compared and Path(run).resolve() not in places:
+            raise UserError(
+                f"--with: the comparison is of other runs ({', '.join(compared)}) and not of {run}; "
+                "compare the runs that the report is about"
+            )
 
 
 def in_common(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
