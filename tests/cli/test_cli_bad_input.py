@@ -23,6 +23,7 @@ CASES = [
     (["evaluate", "cpu/no_such_task", "p.py"], ["unknown task 'cpu/no_such_task'"]),
     (["evaluate", "file:problem.py", "nowhere.py"], ["nowhere.py: no such file"]),
     (["evaluate", "file:broken.py", "p.py"], ["broken.py:1: not valid Python"]),
+    (["evaluate", "file:problem.py", "latin.py"], ["latin.py: not UTF-8 text (byte 5); save it as UTF-8"]),
     (["evaluate", "file:problem.py", "p.py", "--device", "tpu"], ["--device tpu"]),
     ([*RUN, "--policy", "embeded"], ["unknown policy 'embeded'", "did you mean 'embedded'"]),
     ([*RUN, "--policy", "hf:./nowhere"], ["hf:./nowhere"]),
@@ -77,6 +78,8 @@ CASES = [
     (["export", "other", "--to", "x.csv"], ["--to x.csv: must end in .parquet or .jsonl"]),
     (["export", "other", "--to", "x.jsonl"], ["other: has no judged samples"]),
     (["inspect", "nowhere"], ["nowhere: no such run directory"]),
+    (["report", "other", "--out", "r.html", "--with", "cmp.json"], ["--with", "runs/a, runs/b", "not of other"]),
+    (["calibrate", "--device", "tpu"], ["--device tpu: there is no such device; use cpu or cuda"]),
     (["calibrate", "--n", "0"], ["--n: must be at least 1"]),
     (["calibrate", "--workers", "99999"], ["--workers: 99999 evaluators need as many cores"]),
     (["tasks", "validate", "cpu", "--golds", "nowhere"], ["--golds nowhere: no such directory"]),
@@ -94,6 +97,10 @@ def place(tmp_path: Path) -> Path:
         "import torch\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
         "def get_inputs():\n    return [torch.ones(3)]\n"
     )
+    (tmp_path / "latin.py").write_bytes(b"s = '\xe9'\n")
+    arms = [{"run": "runs/a"}, {"run": "runs/b"}]
+    comparison = {"axis": "samples", "arms": arms, "frontier": [], "sentence": "", "warnings": []}
+    (tmp_path / "cmp.json").write_text(json.dumps(comparison))
     (tmp_path / "broken.py").write_text("class Model(:\n")
     split = make_split("kernelbench:1", 42)
     (tmp_path / "kb.json").write_text(render_split(split))
@@ -120,6 +127,44 @@ def test_one_line_exit_2_nothing_written(place: Path, arguments, parts):
     for part in parts:
         assert part in done.stderr
     assert files(place) == before
+
+
+@pytest.mark.parametrize("below", ["file.txt", "file.txt/cache"])
+def test_a_cache_that_cannot_be_a_folder(place: Path, below: str):
+    done = longodds("model", "fetch", "embedded", cwd=place, LONGODDS_CACHE=str(place / below))
+    assert done.returncode == 2, done
+    assert "set LONGODDS_CACHE to a folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def half_usable(tmp_path: Path) -> Path:
+    """A suite of two problems and a file that is none."""
+    (tmp_path / "suite").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "suite" / f"{name}.py").write_text(
+            "import torch\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        return x.sin()\n"
+            "def get_inputs():\n    return [torch.randn(3)]\ndef get_init_inputs():\n    return []\n"
+        )
+    (tmp_path / "suite" / "broken.py").write_text("class Model(:\n")
+    return tmp_path
+
+
+SUITES = [
+    ["tasks", "list", "dir:suite"],
+    ["split", "make", "--suite", "dir:suite", "--seed", "1", "--out", "s.json"],
+    ["best-of-n", "run", "--suite", "dir:suite", "--estimate"],
+    ["tasks", "validate", "dir:suite", "--device", "tpu"],
+]
+
+
+@pytest.mark.parametrize("arguments", SUITES, ids=" ".join)
+def test_a_file_that_is_no_problem_is_a_line_and_no_warning_of_python(half_usable: Path, arguments):
+    done = longodds(*arguments, cwd=half_usable)
+    assert done.stderr.startswith("longodds: skipped ")
+    assert "broken.py:1: not valid Python" in done.stderr
+    assert "Warning" not in done.stderr
+    assert all(line.startswith("longodds: ") for line in done.stderr.splitlines())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

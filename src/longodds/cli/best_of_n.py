@@ -78,7 +78,7 @@ def _estimate(settings: BestOfNSettings, *, show: bool) -> dict[str, Any]:
 
     from longodds.strategies.estimate import estimate
 
-    bound = asdict(estimate(settings))
+    bound = asdict(estimate(settings, note=note_line))
     if show:
         print_text("at most:")
         for name, value in bound.items():

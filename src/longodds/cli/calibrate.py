@@ -47,7 +47,9 @@ def calibrate(
             note_line(f"{phase}: {done} of {total}")
 
     with json_stdout(json) as out:
-        document = calibrate_machine(suite, n=n, device=device, max_tasks=max_tasks, workers=workers, progress=tell)
+        document = calibrate_machine(
+            suite, n=n, device=device, max_tasks=max_tasks, workers=workers, progress=tell, note=note_line
+        )
         if json:
             write_json(out, document)
         else:

@@ -36,7 +36,12 @@ def make(
     """
     from longodds.tasks import make_split, render_split
 
-    split = make_split(suite, seed, kernelbench_root=kernelbench_root)
+    split = make_split(
+        suite,
+        seed,
+        kernelbench_root=kernelbench_root,
+        on_skip=lambda problem: note_line(f"skipped {problem.reason}"),
+    )
     text = render_split(split)
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")

@@ -122,7 +122,7 @@ def validate_tasks(
     settings = resolve(TaskSettings, flags=flags)
     reports: list[TaskReport] = []
     with json_stdout(json) as out:
-        for total, report in validate_suite(settings, golds=golds, timed=timed, device=device):
+        for total, report in validate_suite(settings, golds=golds, timed=timed, device=device, note=note_line):
             reports.append(report)
             _tell(len(reports), total, report)
         bad = [r for r in reports if not r.ok]

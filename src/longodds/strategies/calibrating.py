@@ -34,22 +34,25 @@ def calibrate_machine(
     max_tasks: int | None = None,
     workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Runs, or goes on with, the control and keeps its result for later verdicts; returns the document of docs/cli.md.
 
     n: verdicts on unchanged programs, spread over the tasks. workers: evaluators side by side, a core each. progress:
-    phase, done, total. Later verdicts use a calibration only once it is finished. Raises UserError for an unknown
-    suite, a device that is not here, n or workers below 1, more workers than cores.
+    phase, done, total. note: as for `choose_tasks`. Later verdicts use a calibration only once it is finished. Raises
+    UserError for an unknown suite, a device that is not here, n or workers below 1, more workers than cores.
     """
     from longodds.evaluator.calibrate import calibrate, write_document
 
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"--device {device}: there is no such device; use cpu or cuda")
     if device == "cuda" and workers > 1:
         raise UserError(f"--workers {workers}: a GPU times one program at a time; use --workers 1")
     if workers < 1:
         raise UserError(f"--workers: must be at least 1, not {workers}")
     if n < 1:
         raise UserError(f"--n: must be at least 1, not {n}")
-    tasks = choose_tasks(resolve(TaskSettings, flags={"suite": suite, "max_tasks": max_tasks}))
+    tasks = choose_tasks(resolve(TaskSettings, flags={"suite": suite, "max_tasks": max_tasks}), note=note)
     final = calibration_file(device)
     work = final.with_name(f"{final.stem}-{digest_text(suite, str(n), *(t.digest for t in tasks))}.json")
     settings = EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)

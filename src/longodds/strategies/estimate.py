@@ -13,7 +13,7 @@ from longodds.strategies.planning import choose_tasks, parse_time
 from longodds.strategies.sampling import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from longodds.config import BestOfNSettings
     from longodds.types import Policy, Task
@@ -34,14 +34,19 @@ class Estimate:
 
 
 def estimate(
-    settings: BestOfNSettings, *, policy: Policy | None = None, tasks: Sequence[Task] | None = None
+    settings: BestOfNSettings,
+    *,
+    policy: Policy | None = None,
+    tasks: Sequence[Task] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Estimate:
     """What `best_of_n` with these settings could cost at most; FLOPs are 2 P per token prompted or sampled.
 
-    Opens the policy for its tokenizer and its size; samples nothing and writes nothing.
+    Opens the policy for its tokenizer and its size; samples nothing and writes nothing. note: as for
+    `choose_tasks`.
     """
     parse_time(settings.time)
-    asked = ask(list(tasks) if tasks is not None else choose_tasks(settings), settings)
+    asked = ask(list(tasks) if tasks is not None else choose_tasks(settings, note=note), settings)
     with contextlib.ExitStack() as stack:
         if policy is None:
             policy = open_settings_policy(settings)

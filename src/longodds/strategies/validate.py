@@ -12,18 +12,24 @@ from longodds.strategies.planning import choose_tasks
 from longodds.tasks import task_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def validate_suite(
-    settings: TaskSettings, *, golds: Path | None = None, timed: bool = True, device: str = "cpu"
+    settings: TaskSettings,
+    *,
+    golds: Path | None = None,
+    timed: bool = True,
+    device: str = "cpu",
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[int, TaskReport]]:
     """Yields (tasks in total, report) as each task has been checked.
 
     golds: directory with `NAME.py` for those tasks that have a program known to be right and, if `timed`, faster.
+    note: is told of files of a suite that are no problems.
     Raises UserError for tasks that settings cannot name and for a directory that is not there.
     """
-    tasks = choose_tasks(settings)
+    tasks = choose_tasks(settings, note=note)
     sources = read_golds(golds) if golds is not None else {}
     with open_evaluator(EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)) as evaluator:
         for task in tasks:

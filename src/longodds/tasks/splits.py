@@ -15,6 +15,7 @@ from longodds.tasks.loader import load_suite, task_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from longodds.tasks.loader import OnSkip
     from longodds.types import Task
 
 ProblemId = int | str
@@ -23,7 +24,12 @@ TRAIN_PERCENT = 80
 
 
 def make_split(
-    suite: str, seed: int, *, dataset: Mapping[str, Any] | None = None, kernelbench_root: str | None = None
+    suite: str,
+    seed: int,
+    *,
+    dataset: Mapping[str, Any] | None = None,
+    kernelbench_root: str | None = None,
+    on_skip: OnSkip | None = None,
 ) -> dict[str, Any]:
     """An 80/20 split: the ids, shuffled by `random.Random(seed)`, are train up to 80 % and eval from there.
 
@@ -32,10 +38,11 @@ def make_split(
     of level 2 give the eval ids of Barnes (arXiv:2602.07670). For other suites the level is the spec and the
     ids are the names of the problems. dataset: a description of the data's origin, kept under that key and hashed.
     kernelbench_root: the ids of this source (see `load_suite`) instead of 1..size; those of a whole level are equal.
+    on_skip: as for `load_suite`.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UserError(f"seed must be a whole number, not {seed!r}")
-    level, ids = _problem_ids(suite, kernelbench_root)
+    level, ids = _problem_ids(suite, kernelbench_root, on_skip)
     train, held_out = shuffle_ids(ids, seed)
     document: dict[str, Any] = {"dataset": dict(dataset)} if dataset is not None else {}
     document |= {"level": level, "seed": seed, "problem_ids": {"train": train, "eval": held_out}}
@@ -94,13 +101,15 @@ def select_tasks(tasks: Sequence[Task], ids: Sequence[ProblemId], *, source: str
     return [by_name[str(i)] for i in ids]
 
 
-def _problem_ids(suite: str, root: str | None) -> tuple[str, list[int] | list[str]]:
+def _problem_ids(suite: str, root: str | None, on_skip: OnSkip | None) -> tuple[str, list[int] | list[str]]:
     if suite.startswith("kernelbench:"):
         level = parse_level(suite)
         if root is None:  # as published, so that a split needs no problem files
             return f"level_{level}", list(range(1, LEVEL_SIZES[level] + 1))
-        return f"level_{level}", [int(task_name(task)) for task in load_suite(suite, kernelbench_root=root)]
-    return suite, sorted(task_name(task) for task in load_suite(suite))
+        return f"level_{level}", [
+            int(task_name(task)) for task in load_suite(suite, on_skip=on_skip, kernelbench_root=root)
+        ]
+    return suite, sorted(task_name(task) for task in load_suite(suite, on_skip=on_skip))
 
 
 def _check(document: Any, path: Path) -> None:
