@@ -200,11 +200,12 @@ def test_report_is_one_page(finished_run):
     assert list((finished_run.parent / "figures").glob("*.svg"))
 
 
-def test_a_comparison_of_more_runs_is_shown_with_one_of_them(finished_run):
+def test_a_comparison_of_the_run_is_shown_wherever_it_was_made(finished_run):
     folder = finished_run.parent
     (folder / "c.json").write_text(longodds("compare", "run", "--json", cwd=folder).stdout)
-    done = longodds("report", "./run", "--out", "c.html", "--with", "c.json", cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    for run, where in (("./run", folder), (folder / "run", folder.parent)):
+        done = longodds("report", run, "--out", folder / "c.html", "--with", folder / "c.json", cwd=where)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_several_runs_have_in_common():

@@ -127,14 +127,20 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
 def _check_compared(comparison: dict[str, Any], runs: Sequence[Path]) -> None:
     """Raises UserError where a run of the page is not among those that were compared."""
     compared = [str(arm.get("run")) for arm in comparison["arms"]]
-    # By name too: the comparison may have been made in another folder.
-    places = {Path(run).resolve() for run in compared}
     for run in runs:
-        if str(run) not in compared and Path(run).resolve() not in places:
+        if not any(_may_be(run, name) for name in compared):
             raise UserError(
                 f"--with: the comparison is of other runs ({', '.join(compared)}) and not of {run}; "
                 "compare the runs that the report is about"
             )
+
+
+def _may_be(run: Path, name: str) -> bool:
+    """Whether a comparison means this run by `name`, which is relative to a folder that it does not say."""
+    if run.resolve() == Path(name).resolve():
+        return True
+    end = tuple(part for part in Path(name).parts if part != "..")
+    return bool(end) and not Path(name).is_absolute() and run.resolve().parts[-len(end) :] == end
 
 
 def in_common(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
