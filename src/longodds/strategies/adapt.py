@@ -143,7 +143,8 @@ def rlvr(
     chosen = list(tasks) if tasks is not None else choose_tasks(settings, note=progress.note)
     if eval_tasks is None:
         other = settings.model_copy(update={"subset": "eval", "problem_ids": None, "max_tasks": settings.eval_tasks})
-        eval_tasks = choose_tasks(other) if tasks is None else []
+        # Of files that are no problems the train half has told.
+        eval_tasks = choose_tasks(other, note=lambda _said: None) if tasks is None else []
     if both := sorted({t.id for t in chosen} & {t.id for t in eval_tasks}):
         raise UserError(f"{both[0]}: is trained on and judged by; leave it out of one of them")
     asked, looked = ask(chosen, settings), ask(list(eval_tasks), settings)
