@@ -69,12 +69,8 @@ class Weights:
     def _construct(self, factory: Any, args: list[Any], places: list[str] | None) -> tuple[torch.nn.Module, list[str]]:
         """The module, and of all that was attached to any module, in order, the name that it has in the end ("" for
         none). places: these names, of a construction before."""
-        original, buffers, add = (
-            torch.nn.Module.__setattr__,
-            torch.nn.Module.register_buffer,
-            torch.nn.Module.add_module,
-        )
-        init = torch.nn.Module.__init__
+        init, original = torch.nn.Module.__init__, torch.nn.Module.__setattr__
+        buffers, add = torch.nn.Module.register_buffer, torch.nn.Module.add_module
         attached: list[object] = []
 
         def start(this: Any, *a: Any, **k: Any) -> None:
