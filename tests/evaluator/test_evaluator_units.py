@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -343,3 +345,25 @@ def test_the_seccomp_filter_is_well_formed(machine: str) -> None:
         if op & 7 == 5:  # a jump lands inside the program
             assert i + 1 + max(jt, jf) < count
     assert int.from_bytes(code[-8:-6], "little") == 6  # ends in a return
+
+
+def test_the_seccomp_filter_keeps_sigcont_from_programs() -> None:
+    code = """
+import ctypes, signal, sys, threading
+from longodds.evaluator import sandbox, seccomp
+
+libc = sandbox.load_libc()
+libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+seccomp.apply(libc)
+signal.signal(signal.SIGUSR1, lambda *_: None)
+assert signal.getsignal(signal.SIGCONT) == signal.SIG_DFL
+assert libc.sigaction(int(signal.SIGCONT), None, ctypes.create_string_buffer(256)) == 0
+thread = threading.Thread(target=print)
+thread.start()
+thread.join()
+try:
+    signal.signal(signal.SIGCONT, lambda *_: None)
+except PermissionError:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7

@@ -1,4 +1,4 @@
-"""A seccomp-bpf filter by ctypes: no sockets, no tracing, no affinity changes, no namespaces, no clocks.
+"""A seccomp-bpf filter by ctypes: no sockets, tracing, affinity changes, namespaces, clocks, handlers of SIGCONT.
 
 Denied calls return EPERM, so that libraries which probe for them carry on. The filter is a list of denials:
 a candidate needs nearly everything else (threads, mmap, compilers at import). Sources: seccomp(2), bpf(4)
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
+import signal
 import struct
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -44,6 +45,8 @@ _DENIED: dict[str, dict[str, int]] = {
 _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
+# A handler of SIGCONT would run whenever a stopped process is woken for its next call, before it is asked for it.
+_SIGACTION = {"x86_64": 13, "aarch64": 134}
 # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET, and CLONE_PARENT, which leaves the family.
 _DENIED_CLONES = 0x7E020000 | 0x8000
 
@@ -85,6 +88,9 @@ def build_filter(machine: str, *, unix_sockets: bool = False) -> bytes:
     ops += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, enosys)]
     ops += [_op(_JEQ, _CLONE[machine], 0, 4), _op(_LD_W, 16), _op(_JSET, _DENIED_CLONES, 0, 1), _op(_RET, eperm)]
     ops += [_op(_RET, _ALLOW)]
+    # rt_sigaction(SIGCONT, act, ...) with an action; with none (libraries look at all signals) it changes nothing.
+    ops += [_op(_JEQ, _SIGACTION[machine], 0, 8), _op(_LD_W, 16), _op(_JEQ, signal.SIGCONT, 0, 5)]
+    ops += [_op(_LD_W, 24), _op(_JEQ, 0, 0, 2), _op(_LD_W, 28), _op(_JEQ, 0, 1, 0), _op(_RET, eperm), _op(_RET, _ALLOW)]
     # A datagram socket of a pair could still send to a path outside; streams and sequenced packets can't.
     ops += [_op(_JEQ, _SOCKETPAIR[machine], 0, 6), _op(_LD_W, 24), _op(_AND, 0xF)]
     ops += [_op(_JEQ, 1, 2, 0), _op(_JEQ, 5, 1, 0), _op(_RET, eperm), _op(_RET, _ALLOW)]
