@@ -239,6 +239,8 @@ def _open(settings: LearningSettings) -> Learner:
             tokenizer=settings.tokenizer,
         ),
         lora,
+        # The outer loop goes on; an inner one of a few steps would mostly follow the moments of other gradients.
+        optimizer=_kind(settings) == "rlvr",
     )
 
 
