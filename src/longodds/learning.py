@@ -23,8 +23,10 @@ class Datum:
 
     prompt_ids: what the model is conditioned on (`Policy.encode`); not trained. token_ids: (n,) the completion.
     weights: (n,) of each token, for `cross_entropy`; None weighs every token 1.
-    logprobs: (n,) nats, of the policy that sampled (`Completion.sampling_logprobs`), and advantages: (n,), for the
-    other losses. A token that shall not be learned has advantage 0.
+    logprobs: (n,) nats, and advantages: (n,), for the other losses. The ratio is to these log-probabilities: those of
+    the distribution that was sampled (`Completion.sampling_logprobs`) for `importance_sampling`; for `ppo` and `cispo`
+    those at temperature 1, as the learner's are, or the clip cuts before any update. A token that shall not be learned
+    has advantage 0.
     """
 
     prompt_ids: tuple[int, ...]

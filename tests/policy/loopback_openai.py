@@ -21,7 +21,7 @@ class LoopbackOpenAI(Loopback):
 
     tokenizes: it has /tokenize and names token ids. many: it honours `n`. scores: `prompt_logprobs`, `echo` or None.
     forms: which of `completions` and `chat` it serves. accept: the key it wants, or None. end_in_tokens: the end token
-    is among the tokens (vLLM) or not (OpenAI).
+    is among the tokens (vLLM) or not (OpenAI). owner: what the list of models says that serves them.
     """
 
     def __init__(
@@ -36,11 +36,12 @@ class LoopbackOpenAI(Loopback):
         forms: tuple[str, ...] = ("completions", "chat"),
         accept: str | None = None,
         end_in_tokens: bool = True,
+        owner: str = "vllm",
     ) -> None:
         super().__init__()
         self.model, self.name, self.mode, self.accept = model, name, mode, accept
         self.tokenizes, self.many, self.scores, self.forms = tokenizes, many, scores, forms
-        self.end_in_tokens = end_in_tokens
+        self.end_in_tokens, self.owner = end_in_tokens, owner
         self.adapters: dict[str, Any] = {}
         self.seconds = 0.0
         self.spent = 0  # tokens sampled, and tokens scored beyond prompts
@@ -54,7 +55,11 @@ class LoopbackOpenAI(Loopback):
         self.bodies.append((path, request))
         if path == "/v1/models":
             names = [self.name, *self.adapters]
-            listed = [{"id": n, "object": "model", "root": "org/tiny-1m" if n == self.name else n} for n in names]
+            roots = ["org/tiny-1m" if n == self.name else n for n in names]
+            listed = [
+                {"id": n, "object": "model", "owned_by": self.owner, "root": r}
+                for n, r in zip(names, roots, strict=True)
+            ]
             return _json({"object": "list", "data": listed})
         if path == "/tokenize" and self.tokenizes:
             ids = self._prompt_ids(request)

@@ -240,6 +240,8 @@ class LoopbackTinker(Loopback):
     def _load_weights(self, r: Any) -> tuple[str, bytes]:
         if r["path"] not in self.saved:
             raise Answer(404, {"detail": f"No such checkpoint: {r['path']}"})
+        if "/sampler_weights/" in r["path"]:
+            raise Answer(400, {"detail": "sampler weights are for sampling; load a training checkpoint"})
         name = r.get("model_id") or f"{r['session_id']}:train:{r['model_seq_id']}"
 
         def load() -> tuple[str, bytes]:

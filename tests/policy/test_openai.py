@@ -120,6 +120,23 @@ def test_a_plain_server_needs_no_token_ids(reference: ReferenceModel, directory:
         named.close()
 
 
+@pytest.mark.parametrize("owner", ["vllm", "sglang", "llamacpp", "openai"])
+def test_servers_that_fill_in_what_is_left_out_are_asked_for_the_whole_distribution(
+    reference: ReferenceModel, owner: str
+) -> None:
+    with LoopbackOpenAI(reference, owner=owner) as server:
+        policy = opened(server)
+        policy.sample(PROMPT, PARAMS, KEY)
+        policy.sample(CHAT, PARAMS, KEY)
+        # Of sampling, the probe's included; scoring samples nothing that is kept.
+        asked = [b for p, b in server.bodies if p.endswith("/completions") and "prompt_logprobs" not in b]
+        assert len(asked) > 4
+        fields = ("top_k", "min_p", "repetition_penalty")
+        sent = {tuple(b.get(f) for f in fields) for b in asked}
+        assert sent == {(-1, 0, 1) if owner in ("vllm", "sglang") else (None, None, None)}
+        policy.close()
+
+
 # --- K, concurrency, forms -----------------------------------------------------------------------
 
 

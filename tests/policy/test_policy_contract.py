@@ -88,6 +88,16 @@ def test_a_completion_is_whole(backend: Backend, policy: Policy, drawn: list[Com
         assert c.policy_version == policy.version
 
 
+def test_which_characters_a_token_wrote_is_known(backend: Backend, drawn: list[Completion]) -> None:
+    if not backend.any_text:
+        pytest.skip("a run does not keep it: its score spans are those of the programs already")
+    for c in drawn:
+        assert len(c.text_ends) == len(c.token_ids)
+        assert list(c.text_ends) == sorted(c.text_ends)
+        start, end = c.score_span
+        assert c.text_ends[end - 1] == len(c.text) if end > start else not c.text
+
+
 def test_another_policy_on_the_same_weights_gives_the_same_samples(backend: Backend, drawn: list[Completion]) -> None:
     other = backend.open()
     again = other.sample(backend.prompt, backend.params, key(backend, *range(backend.k)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,10 @@ from longodds.errors import InfraError, UserError
 from longodds.policy.harmony import Harmony
 from longodds.policy.openai_choice import cut, read_choice
 from longodds.policy.remote import check_url, one_line, parameters_by_name
+from longodds.policy.tinker_policy import TinkerPolicy
 from longodds.policy.tinker_service import check_key
 from longodds.policy.vocabularies import HubVocabulary, open_vocabulary
-from longodds.types import Message
+from longodds.types import Message, Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +62,12 @@ def test_the_answer_of_harmony_is_the_final_channel() -> None:
     assert ids[slice(*where)] == answer
     assert vocabulary.decode(ids[slice(*where)]) == "return x + 1"
     assert harmony.answer(thought) == (len(thought), len(thought)), "nothing has been answered yet"
+
+    served: Any = SimpleNamespace(name="x", model=SimpleNamespace(harmony=harmony, vocabulary=vocabulary))
+    sequence = SimpleNamespace(tokens=ids, logprobs=[-1.0] * len(ids), stop_reason="stop")
+    raw = TinkerPolicy._cut(served, [], Prompt(messages=(Message("user", "a"),)), sequence)
+    lengths = [len(vocabulary.decode(answer[:i])) for i in range(1, len(answer) + 1)]
+    assert raw.ends == (*[0] * where[0], *lengths, len("return x + 1")), "which token wrote which characters"
 
 
 def test_a_tokenizer_without_harmony_is_refused(tiny_dir: Path) -> None:
@@ -131,6 +139,27 @@ def test_thinking_that_a_server_takes_out_is_outside_the_span() -> None:
     tokens: list[tuple[str, list[int] | None]] = [("hm", None), ("</think>", None), ("ret", None), ("urn", None)]
     raw = cut(read_choice("x", chat("return", tokens)), [], None, None)
     assert (raw.text, raw.span) == ("return", (2, 4))
+
+
+def test_pieces_that_join_to_the_text_say_which_characters_they_wrote() -> None:
+    euro = "€".encode()
+    tokens: list[tuple[str, list[int] | None]] = [
+        ("hm", None),
+        ("</think>", None),
+        ("a ", None),
+        ("bytes:\\xe2", list(euro[:1])),
+        ("\ufffd", list(euro[1:])),
+        ("\n```", None),
+        ("<end>", None),
+    ]
+    raw = cut(read_choice("x", chat("a €\n```", tokens)), [], None, None)
+    assert (raw.span, raw.ends) == ((2, 6), (0, 0, 2, 2, 3, 7, 7)), "a character counts when its last byte is there"
+    raw = cut(read_choice("x", chat("a €\n```", tokens)), [], None, re.compile("\n"))
+    assert (raw.text, len(raw.ends)) == ("a €", len(raw.token_ids))
+    cut_in_two = cut(read_choice("x", chat("b\ufffd", [("b", None), ("\ufffd", list(euro[:1]))])), [], None, None)
+    assert cut_in_two.ends == (1, 2)
+    other = cut(read_choice("x", chat("a b", [("a", None), ("Ġb", None)])), [], None, None)
+    assert other.ends == (), "spelled in another way: their lengths say nothing of the text"
 
 
 def test_ids_spelled_as_tokens_and_ids_recovered_by_a_tokenizer(tiny_dir: Path) -> None:

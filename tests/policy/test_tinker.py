@@ -16,6 +16,9 @@ from longodds.errors import InfraError, UserError
 from longodds.learning import AdamParams, Datum, Learner
 from longodds.policy import LoraOptions, OpenOptions, open_learner, open_policy
 from longodds.policy.tinker_learner import loss_of
+from longodds.store import CheckpointRow, RunDir
+from longodds.store.checkpoints import checkpoint_folder
+from longodds.strategies.policies import open_learner as open_learner_of_run
 from longodds.types import Message, Policy, Prompt, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
@@ -246,6 +249,35 @@ def test_the_learner_learns_snapshots_and_resumes(service: LoopbackTinker, direc
     assert (saved.version, saved.compute_logprobs(PROMPT, row)[0]) == (after.version, pytest.approx(then, abs=1e-6))
     with pytest.raises(UserError, match="no state"):
         learner.load_state(tmp_path)
+    learner.close()
+
+
+def test_a_run_is_trained_from_its_state_not_from_its_sampler_weights(
+    service: LoopbackTinker, directory: Path, tmp_path: Path
+) -> None:
+    learner: Any = open_learner(SPEC, options(service, directory), LoraOptions(rank=4))
+    data = data_for(learner.snapshot(), "importance_sampling")
+    adam = AdamParams(learning_rate=1e-2)
+    with RunDir.create_or_resume(tmp_path / "run", {}, {}) as run:
+        for step in (1, 2):
+            learner.train_step(data, "importance_sampling", adam)
+            learner.save_state(run.path / checkpoint_folder(step))
+            path = learner.snapshot().path
+            run.append_checkpoint(CheckpointRow(step, path, "tinker", SPEC, learner.version))
+    learner.train_step(data, "importance_sampling", adam)
+    spec = f"run:{tmp_path / 'run'}"
+    now: dict[bool, list[float]] = {}
+    for kept in (True, False):
+        other: Any = open_learner_of_run(spec, options(service, directory), optimizer=kept)
+        assert other.version == run.checkpoints()[-1].policy_version
+        assert other.steps == (2 if kept else 0)
+        other.train_step(data, "importance_sampling", adam)
+        now[kept] = other.snapshot().compute_logprobs(PROMPT, [data[0].token_ids])[0]
+        other.close()
+    assert now[True] == pytest.approx(learner.snapshot().compute_logprobs(PROMPT, [data[0].token_ids])[0], abs=1e-5), (
+        "as if it had gone on"
+    )
+    assert now[False] != pytest.approx(now[True], abs=1e-4), "a new optimiser takes another step"
     learner.close()
 
 

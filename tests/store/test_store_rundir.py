@@ -164,6 +164,17 @@ def test_what_is_owed_goes_by_task_content(tmp_path):
             run.add_tasks([TaskRecord(changed)])
 
 
+def test_prompts_of_other_tokens_are_told_and_the_first_are_kept(tmp_path):
+    other = dataclasses.replace(TASK, id="cpu/u")
+    with RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST) as run:
+        assert run.add_tasks([TaskRecord(TASK, Prompt(text="x"), (5, 6)), TaskRecord(other, None, (-1, -1))]) == []
+    with RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST) as run:
+        assert run.add_tasks([TaskRecord(TASK, Prompt(text="x"), (5, 6))]) == []
+        assert run.add_tasks([TaskRecord(TASK), TaskRecord(other, None, (1, 2))]) == [], "ids that are not known"
+        assert run.add_tasks([TaskRecord(TASK, Prompt(text="x"), (5, 7))]) == [TASK.id]
+        assert [r.prompt_token_ids for r in run.records().values()] == [(5, 6), (-1, -1)]
+
+
 def test_the_latest_verdict_counts_but_infra_never_replaces_an_answer(tmp_path):
     key = make_sample(0).sample_id
     infra = Verdict(TASK.id, Status.INFRA_ERROR, message="gone")

@@ -152,6 +152,26 @@ def test_interrupted_while_judging_keeps_finished_verdicts(tmp_path, stop_after)
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
 
 
+def test_a_run_that_goes_on_with_other_prompts_says_so(tmp_path):
+    class Dated(FakePolicy):
+        today = 1
+
+        def encode(self, prompt):
+            return [self.today, *super().encode(prompt)]
+
+    with pytest.raises(KeyboardInterrupt):
+        run_fresh(tmp_path / "a", Dated(fail_after=2))
+    same, later = Recorder(), Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        run_fresh(tmp_path / "a", Dated(fail_after=2), progress=same)
+    Dated.today = 2
+    outcome, _, _ = run_fresh(tmp_path / "a", Dated(), progress=later)
+    assert outcome.complete, "it remains resumable"
+    assert not [n for n in same.notes if "other tokens" in n]
+    (note,) = [n for n in later.notes if "other tokens" in n]
+    assert f"(task {TASKS[0].id}; 3 in all;" in note and "\n" not in note
+
+
 def test_infrastructure_failures_are_retried_and_owed_again(tmp_path):
     progress = Recorder()
     outcome, _, _ = run_fresh(tmp_path / "once", evaluator=FakeEvaluator(broken="return x * 1"), progress=progress)

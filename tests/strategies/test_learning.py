@@ -9,14 +9,17 @@ from __future__ import annotations
 import statistics
 
 import pytest
+import torch
 from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 from scipy.stats import t
 from tabular import TabularLearner
 
 from longodds.config import resolve
+from longodds.learning import Datum
+from longodds.policy.losses import token_losses
 from longodds.strategies.adapt import rlvr, ttt
 from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
-from longodds.strategies.lessons import Rewarded, Weights
+from longodds.strategies.lessons import Rewarded, Weights, datum
 from longodds.strategies.sampling import Asked
 from longodds.types import Completion, Prompt, Sample, Status, Verdict
 
@@ -68,7 +71,6 @@ def test_without_a_learning_rate_nothing_changes(tmp_path):
 
 def test_tokens_of_unknown_behaviour_are_weighted_against_temperature_1():
     """A service may report temperature 1 whatever it samples at, or nothing at all."""
-    settings = resolve(TTTSettings, flags={"advantage": "global", "baseline": "none", "reward": "correct"})
     asked = Asked(make_tasks(1)[0], Prompt(text="p"))
     known = ((-1.0, -2.0), (-0.5, -1.5))
     rows = [known, (known[0], ()), ((), ()), known]  # logprobs, sampling_logprobs
@@ -78,9 +80,30 @@ def test_tokens_of_unknown_behaviour_are_weighted_against_temperature_1():
         verdict = Verdict("t", Status.CORRECT if i % 2 else Status.INCORRECT)
         return Sample(str(i), "t", 0, i, "ttt", 0, completion, "x", "d", verdict)
 
-    lessons = Rewarded(settings)
-    groups = [(asked, [sample(i, row) for i, row in enumerate(rows)])]
-    lessons.see(groups)
-    lesson = lessons.draw(groups, Weights(FakePolicy, FakePolicy, lambda _: FakePolicy()))
-    assert [d.logprobs for d in lesson.data] == [known[1], known[0], known[1]]
-    assert [d.advantages[0] > 0 for d in lesson.data] == [False, True, True]
+    def learned(**flags: str) -> list[Datum]:
+        flags = {"advantage": "global", "baseline": "none", "reward": "correct", **flags}
+        lessons = Rewarded(resolve(TTTSettings, flags=flags))
+        groups = [(asked, [sample(i, row) for i, row in enumerate(rows)])]
+        lessons.see(groups)
+        return lessons.draw(groups, Weights(FakePolicy, FakePolicy, lambda _: FakePolicy())).data
+
+    data = learned()
+    assert [d.logprobs for d in data] == [known[1], known[0], known[1]]
+    assert [(d.advantages or (0,))[0] > 0 for d in data] == [False, True, True]
+    for loss in ("ppo", "cispo"):
+        assert [d.logprobs for d in learned(loss=loss)] == [known[0]] * 3, "the learner's are at temperature 1"
+
+
+@pytest.mark.parametrize("loss", ["ppo", "cispo"])
+def test_nothing_is_clipped_before_the_first_update(loss):
+    """Sampled at a low temperature; the gradient at unchanged weights is that of the log-probabilities themselves."""
+    random = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(64, 50, generator=random)
+    plain, cold = torch.log_softmax(logits, -1), torch.log_softmax(logits / 0.25, -1)
+    ids = torch.multinomial(cold.exp(), 1, generator=random)
+    at = [tuple(p.gather(-1, ids)[:, 0].tolist()) for p in (plain, cold)]
+    done = Completion(tuple(ids[:, 0].tolist()), at[0], at[1], (0, 64), "x", "stop", "v1")
+    values = [1.0, -1.0] * 32
+    now = torch.tensor(at[0], requires_grad=True)
+    token_losses(loss, now, [datum([1], done, values, loss)]).sum().backward()
+    assert now.grad is not None and now.grad.tolist() == pytest.approx([-v for v in values], abs=1e-6)

@@ -119,6 +119,13 @@ def test_checkpoints_by_step(tmp_path):
     assert again.steps == 1
     again.train_step(data, "cross_entropy", adam)
     assert again.version == versions[1]
+    # or begins anew from its weights, for other data than the checkpoint's
+    fresh = open_learner(f"run:{tmp_path / 'run'}@2", options, optimizer=False)
+    assert (fresh.steps, fresh.version) == (0, versions[1])
+    fresh.train_step(data, "cross_entropy", adam)
+    plain = open_learner(f"{base}+adapter={tmp_path / 'run/checkpoints/2'}", options)
+    plain.train_step(data, "cross_entropy", adam)
+    assert fresh.version == plain.version != versions[2]
     with pytest.raises(UserError, match="no checkpoint of step 7; it has 1, 2, 3"):
         open_policy(f"run:{tmp_path / 'run'}@7", options)
     (tmp_path / "run/checkpoints/2/adapter_config.json").unlink()

@@ -14,7 +14,7 @@ from longodds.errors import InfraError, UserError
 from longodds.store import RunDir
 from longodds.strategies import adapt
 from longodds.strategies.adapt import rlvr, ttt
-from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+from longodds.strategies.learning_settings import RLVRSettings, SDPOSettings, TTTSettings
 
 FLAGS = {"suite": "fake", "k": 6, "held_out": 3, "lr": 0.3, "temperature": 1.0, "steps": 3, "max_kl": 50.0}
 
@@ -268,13 +268,18 @@ def test_settings_that_make_no_sense(tmp_path, flags, said):
 
 
 def test_a_service_trains_any_rank_with_its_own_alpha(monkeypatch):
-    monkeypatch.setattr(adapt, "open_learner", lambda _spec, _options, lora: lora)
+    monkeypatch.setattr(adapt, "open_learner", lambda _spec, _options, lora, **_: lora)
 
     def opened(policy):
         return adapt._open(resolve(TTTSettings, flags={**FLAGS, "policy": policy, "rank": 8}))
 
     assert (opened("tinker:some/model").rank, opened("tinker:some/model").alpha) == (8, 32.0)
     assert opened("embedded").alpha == 16.0
+
+
+def test_only_the_outer_loop_goes_on_with_the_optimiser_of_a_run(monkeypatch):
+    monkeypatch.setattr(adapt, "open_learner", lambda *_, optimizer: optimizer)
+    assert [adapt._open(resolve(kind)) for kind in (TTTSettings, SDPOSettings, RLVRSettings)] == [False, False, True]
 
 
 def test_a_run_of_other_settings_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 """The losses of a learner, each a function of log-probabilities: sums over tokens, as Tinker defines them.
 
-r = exp(logprob - behaviour logprob) is the importance ratio of a token, A its advantage, w its weight.
+r = exp(logprob - Datum.logprobs) is the importance ratio of a token, A its advantage, w its weight.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ the best; where there are none, -1 stands for each.
 from __future__ import annotations
 
 import codecs
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,8 @@ def _cut_by_ids(
     row.finish()
     kept = len(row.ids)
     finish = "stop" if choice.ended else row.finish_reason
-    return Raw(tuple(row.ids), choice.logprobs[:kept], row.score_span(), row.kept_text(), finish, len(ids) - kept)
+    logprobs, ends = choice.logprobs[:kept], tuple(row.ends)
+    return Raw(tuple(row.ids), logprobs, row.score_span(), row.kept_text(), finish, len(ids) - kept, ends)
 
 
 def _cut_by_pieces(choice: Choice, ids: Sequence[int] | None, pattern: re.Pattern[str] | None) -> Raw:
@@ -189,4 +191,8 @@ def _cut_by_pieces(choice: Choice, ids: Sequence[int] | None, pattern: re.Patter
     span = (first, max(first, covering(len(kept_text)))) if kept_text else (first, first)
     numbers = tuple(ids) if ids is not None else (UNKNOWN,) * n
     finish = "stop" if choice.ended or match is not None else "length"
-    return Raw(numbers[:kept], choice.logprobs[:kept], span, kept_text, finish, n - kept)
+    known: tuple[int, ...] = ()
+    if joined.startswith(text, at):  # else the pieces spell something else, and nothing follows from their lengths
+        marks = list(accumulate(len(c.encode("utf-8", "surrogatepass")) for c in choice.text))
+        known = tuple(bisect_right(marks, end - at) for end in ends[:kept])
+    return Raw(numbers[:kept], choice.logprobs[:kept], span, kept_text, finish, n - kept, known)

@@ -24,6 +24,10 @@ _MOST_CHOICES = 32  # per request; more are asked for side by side
 # A server stops at strings, not at a pattern. Those that the pattern is sure to match save what would be cut off.
 _STOPS = ("\ndef ", "\nclass ", "\n#", "\nimport ", "\n```", "\nif ")
 _MOST_STOPS = 4  # what OpenAI's own service takes
+# These servers fill in what a request leaves out from the model's generation_config.json, which often cuts the
+# distribution; where log-probabilities are raw, nothing shows it. Others may refuse fields that OpenAI does not have.
+_FILLING = ("vllm", "sglang")
+_UNCUT = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class OpenAIPolicy(RemotePolicy):
@@ -135,6 +139,8 @@ class OpenAIPolicy(RemotePolicy):
             "seed": seed,
             self._limit_name: params.max_tokens,
         }
+        if self._server.owner in _FILLING:
+            body |= _UNCUT
         if stops:
             body["stop"] = list(stops)
         if self._tokenizes:

@@ -29,7 +29,8 @@ class OpenAIServer:
     """One server and one model on it.
 
     base_url: ends in `/v1` on most servers. key: the API key or None (local servers need none); it appears in no text.
-    model: as the server names it. patience: seconds that a request is retried. concurrency: requests at once.
+    model: as the server names it; root, owner: what it is made of and what serves it, as listed, or None and "".
+    patience: seconds that a request is retried. concurrency: requests at once.
 
     Opening it asks for the server's models. Raises UserError for an address that is none, a refused key, a model that
     is not served; InfraError for a server that cannot be reached.
@@ -67,13 +68,15 @@ class OpenAIServer:
         )
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="longodds-openai")
         try:
-            self.root = self._look()
+            entry = self._look()
         except BaseException:
             self.close()
             raise
+        self.root = entry["root"] if isinstance(entry.get("root"), str) else None
+        self.owner = str(entry.get("owned_by") or "")
 
-    def _look(self) -> str | None:
-        """What the model's entry says it is made of (`root`), with a request that fails in seconds."""
+    def _look(self) -> dict[str, Any]:
+        """The model's entry in the list of models, with a request that fails in seconds; empty where none is listed."""
         import httpx
 
         try:
@@ -86,12 +89,12 @@ class OpenAIServer:
                     f"policy '{self.spec}': {self.base_url} does not serve /models (404); its address is "
                     f"{self.base_url}/v1"
                 )
-            return None  # a server may serve without listing; the first request will tell
+            return {}  # a server may serve without listing; the first request will tell
         if r.status_code >= 400:
             raise self._refused(r)
         try:
             listed: Any = r.json()["data"]
-            models = {str(m["id"]): m for m in listed}
+            models: dict[str, dict[str, Any]] = {str(m["id"]): m for m in listed}
         except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"policy '{self.spec}': {self.base_url} is no OpenAI-compatible server (its /models is none); most "
@@ -105,8 +108,7 @@ class OpenAIServer:
                 + ", ".join(sorted(models)[:8])
                 + (", ..." if len(models) > 8 else "")
             )
-        root = models.get(self.model, {}).get("root")
-        return root if isinstance(root, str) else None
+        return models.get(self.model, {})
 
     def _lists_under_v1(self) -> bool:
         """Whether the address lacks its `/v1`: the models are there."""

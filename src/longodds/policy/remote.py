@@ -31,7 +31,8 @@ class Raw:
     """One sample as a service sent it, cut to what is kept.
 
     token_ids, logprobs: (n,) as sent. span, text: what is kept and which tokens wrote it. dropped: tokens that were
-    sampled, and paid for, behind the end of what is kept.
+    sampled, and paid for, behind the end of what is kept. ends: (n,) characters of the text that are complete after
+    each token; empty where the service does not tell.
     """
 
     token_ids: tuple[int, ...]
@@ -40,6 +41,7 @@ class Raw:
     text: str
     finish_reason: FinishReason
     dropped: int = 0
+    ends: tuple[int, ...] = ()
 
 
 class RemotePolicy(ABC):
@@ -137,6 +139,7 @@ class RemotePolicy(ABC):
             policy_version=self.version,
             returned_logprobs=() if plain else drawn.logprobs,
             dropped_tokens=drawn.dropped,
+            text_ends=drawn.ends,
         )
 
     def compute_logprobs(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -30,7 +30,8 @@ class PolicySpec:
     """A parsed policy spec.
 
     kind: which backend. location: directory, file, hub id, model name or run, by kind; for `tinker://...` the whole
-    path. adapter: directory of a LoRA adapter in PEFT format, if one is named. raw: `embedded` without the
+    path. adapter: directory of a LoRA adapter in PEFT format, if one is named; of a Tinker learner, of its saved
+    state. raw: `embedded` without the
     adapter that the package ships. step: of `run:RUN@STEP`; None is the last checkpoint.
     """
 

@@ -38,9 +38,15 @@ class TinkerLearner:
     """
 
     def __init__(
-        self, name: str, service: TinkerService, model: TinkerModel, lora: LoraOptions, path: str | None = None
+        self,
+        name: str,
+        service: TinkerService,
+        model: TinkerModel,
+        lora: LoraOptions,
+        path: str | None = None,
+        sampler: str | None = None,
     ) -> None:
-        """path: saved weights to begin with; `lora` is then theirs."""
+        """path: saved weights to begin with; `lora` is then theirs. sampler: where they are saved for sampling."""
         if path is None and lora.alpha != _ALPHA:
             raise UserError(f"policy '{name}': a Tinker service trains with alpha {_ALPHA:g}, not {lora.alpha:g}")
         self.name = name
@@ -48,7 +54,7 @@ class TinkerLearner:
         self.parameters = parameters_by_name(model.name) or 0
         self.steps = 0
         self._service = service
-        self._saved: str | None = None  # sampler weights of now, once saved
+        self._saved = sampler  # sampler weights of now, once saved
         self._broken = False
         client = service.client if path is None else None
         if client is not None:
@@ -263,4 +269,7 @@ def loss_of(datum: Datum, now: Sequence[float], loss: Loss, config: Mapping[str,
 def open_tinker_learner(spec: PolicySpec, name: str, options: OpenOptions, lora: LoraOptions) -> TinkerLearner:
     """Raises as `open_tinker_policy`."""
     service, model, path, _ = connect(spec, name, options)
-    return TinkerLearner(name, service, model, lora, path)
+    if spec.adapter is None:
+        return TinkerLearner(name, service, model, lora, path)
+    record = read_state(spec.adapter)
+    return TinkerLearner(name, service, model, lora, str(record["state"]), str(record["sampler"]))

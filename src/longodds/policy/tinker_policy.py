@@ -135,7 +135,12 @@ class TinkerPolicy(RemotePolicy):
         if self.model.harmony is not None and prompt.messages is not None:
             start, end = self.model.harmony.answer(ids)
             text = self.model.vocabulary.decode(ids[start:end])
-            return Raw(tuple(ids), logprobs, (start, end), text, "stop" if ended else "length")
+            answer = RowText(self.model.vocabulary, (), frozenset(), None)
+            for token in ids[start:end]:
+                answer.push(token)
+            answer.finish()
+            ends = (*[0] * start, *answer.ends, *[len(text)] * (len(ids) - end)) if answer.text == text else ()
+            return Raw(tuple(ids), logprobs, (start, end), text, "stop" if ended else "length", ends=ends)
         # The service ends at its own end tokens, so the last token is one exactly if it says that it stopped.
         row = RowText(self.model.vocabulary, prompt_ids, frozenset(ids[-1:] if ended else ()), stop_pattern(prompt))
         for token in ids:
@@ -144,7 +149,13 @@ class TinkerPolicy(RemotePolicy):
         row.finish()
         kept = len(row.ids)
         return Raw(
-            tuple(row.ids), logprobs[:kept], row.score_span(), row.kept_text(), row.finish_reason, len(ids) - kept
+            tuple(row.ids),
+            logprobs[:kept],
+            row.score_span(),
+            row.kept_text(),
+            row.finish_reason,
+            len(ids) - kept,
+            tuple(row.ends),
         )
 
     def _score(self, prompt: Prompt, token_ids: Sequence[Sequence[int]]) -> list[list[float]]:

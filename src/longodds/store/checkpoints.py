@@ -36,6 +36,11 @@ class CheckpointRow:
     rejected: bool = False
 
 
+def checkpoint_folder(step: int) -> str:
+    """What the learner saved at a step, relative to the run: weights and optimiser, or where a service keeps them."""
+    return f"checkpoints/step_{step:04}"
+
+
 def checkpoint_to_row(row: CheckpointRow) -> dict[str, Any]:
     return asdict(row)
 

@@ -150,24 +150,30 @@ class RunDir:
 
     # --- writing -------------------------------------------------------------------------------
 
-    def add_tasks(self, records: Iterable[TaskRecord]) -> None:
+    def add_tasks(self, records: Iterable[TaskRecord]) -> list[str]:
         """Tasks that the run does not have yet, in one write.
+
+        Returns the ids of those that it has with a prompt of other tokens, where token ids are known; its rows stay.
 
         Raises UserError when the run has a task of this id with another content: its samples would be mixed.
         """
-        have = self.tasks()
+        have = self.records()
         new: list[TaskRecord] = []
+        other: list[str] = []
         for record in records:
             old = have.get(record.task.id)
             if old is None:
                 new.append(record)
-                have[record.task.id] = record.task
-            elif old.digest != record.task.digest:
+                have[record.task.id] = record
+            elif old.task.digest != record.task.digest:
                 raise UserError(
                     f"{self.path}: task {record.task.id} has changed since this run began "
-                    f"({old.digest}, now {record.task.digest}); give another RUN"
+                    f"({old.task.digest}, now {record.task.digest}); give another RUN"
                 )
+            elif _differ(old.prompt_token_ids, record.prompt_token_ids):
+                other.append(record.task.id)
         self._append(TASKS, [task_to_row(r) for r in new])
+        return other
 
     def append_samples(self, samples: Sequence[Sample], *, seconds: float = 0.0) -> None:
         """Samples of one call to the policy, in one write. seconds: wall-clock of that call, shared out evenly."""
@@ -306,6 +312,11 @@ class RunDir:
         where = self.path / name
         for row in read_records(where):
             yield _convert(row, convert, where)
+
+
+def _differ(old: Sequence[int], new: Sequence[int]) -> bool:
+    """Whether two prompts are of other tokens; not where ids are unknown (none, or -1 from a service)."""
+    return bool(old) and bool(new) and tuple(old) != tuple(new) and min(*old, *new) >= 0
 
 
 def _convert(row: Mapping[str, Any], convert: Callable[[Mapping[str, Any]], T], where: Path) -> T:

@@ -21,7 +21,7 @@ from longodds.strategies.planning import choose_tasks
 from longodds.strategies.policies import base_of, open_learner
 from longodds.strategies.progress import Silent
 from longodds.strategies.provenance import describe_attempt
-from longodds.strategies.resuming import sampling_params
+from longodds.strategies.resuming import add_tasks, sampling_params
 from longodds.strategies.rounds import Learned, Round, Rounds
 from longodds.strategies.sampling import Asked, ask, record
 
@@ -212,7 +212,7 @@ def _opened(
         manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
         records = record(asked, policy)
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
-        run.add_tasks(records)
+        add_tasks(run, records, progress)
         stack.callback(write_cost, run, settings)
         yield run, learner, evaluator
 
@@ -239,6 +239,8 @@ def _open(settings: LearningSettings) -> Learner:
             tokenizer=settings.tokenizer,
         ),
         lora,
+        # The outer loop goes on; an inner one of a few steps would mostly follow the moments of other gradients.
+        optimizer=_kind(settings) == "rlvr",
     )
 
 

@@ -22,7 +22,7 @@ class LearningSettings(BestOfNSettings):
     lr: float = Field(default=1e-5, ge=0)
     """Learning rate of Adam; 0 is a control that learns nothing."""
     loss: Literal["importance_sampling", "ppo", "cispo"] = "importance_sampling"
-    """Policy-gradient loss, summed over tokens as Tinker defines it."""
+    """Policy-gradient loss, summed over tokens as Tinker defines it; `ppo` and `cispo` take ratios at temperature 1."""
     reward: Reward = "verified"
     """`verified` (a speedup that its interval tells from 1, else 1), `speedup` (point estimate) or `correct`."""
     rank: int = Field(default=16, ge=1)

@@ -16,7 +16,7 @@ from longodds.types import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from longodds.learning import Learner
+    from longodds.learning import Learner, Loss
     from longodds.strategies.learning_settings import RewardedSettings, SDPOSettings
     from longodds.strategies.sampling import Asked
     from longodds.types import Completion, Policy, Prompt, Sample
@@ -82,9 +82,9 @@ class Rewarded:
 
     def draw(self, groups: Groups, weights: Weights) -> Lesson:
         """Samples without advantage, or of unknown log-probabilities, are left out."""
-        found = advantages(self._settings.advantage, self._rewards)
+        found, loss = advantages(self._settings.advantage, self._rewards), self._settings.loss
         data = [
-            datum(weights.now().encode(asked.prompt), s.completion, [a] * len(s.completion.token_ids))
+            datum(weights.now().encode(asked.prompt), s.completion, [a] * len(s.completion.token_ids), loss)
             for (asked, samples), values in zip(groups, found, strict=True)
             for s, a in zip(samples, values, strict=True)
             if a != 0.0 and (s.completion.sampling_logprobs or s.completion.logprobs)
@@ -128,7 +128,7 @@ class Distilled:
                     values = clip(raw, s.clip_advantage)
                     clipped += sum(a != b for a, b in zip(raw, values, strict=True))
                     if any(abs(v) > _ROUNDING for v in values):
-                        data.append(datum(prompt_ids, completion, values))
+                        data.append(datum(prompt_ids, completion, values, s.loss))
         metrics = {"scored_tokens": scored, "teacher_contexts": contexts}
         shares = {"teacher_gap": gap / max(tokens, 1), "clipped": clipped / max(tokens, 1)}
         return Lesson(data, {k: float(v) for k, v in {**metrics, **shares}.items()})
@@ -201,11 +201,15 @@ def clip(values: Sequence[float], limit: float) -> list[float]:
     return [max(-limit, min(limit, v)) for v in values] if limit else list(values)
 
 
-def datum(prompt_ids: Sequence[int], completion: Completion, values: Sequence[float]) -> Datum:
-    """A completion to learn from, with an advantage per token and the log-probabilities that it was sampled with.
+def datum(prompt_ids: Sequence[int], completion: Completion, values: Sequence[float], loss: Loss) -> Datum:
+    """A completion to learn from, with an advantage per token and the log-probabilities that the loss's ratio is to.
 
-    A service may not tell those (it reports temperature 1 whatever the temperature). Those at temperature 1 stand in
-    for them then, as in the seed release: the importance ratio begins at 1, and tempering is not corrected for.
+    `importance_sampling`: those that it was sampled with. A service may not tell them (it reports temperature 1
+    whatever the temperature); those at temperature 1 stand in for them then, as in the seed release: the importance
+    ratio begins at 1, and tempering is not corrected for.
+    `ppo`, `cispo`: those at temperature 1, as the learner's are. Their clip bounds what updates change, so the ratio
+    must begin at 1; to a tempered distribution it is beyond the clip for many tokens before any update.
     """
-    behaviour = completion.sampling_logprobs or completion.logprobs
-    return Datum(tuple(prompt_ids), completion.token_ids, logprobs=behaviour, advantages=tuple(values))
+    plain, sampled = completion.logprobs, completion.sampling_logprobs
+    reference = plain or sampled if loss in ("ppo", "cispo") else sampled or plain
+    return Datum(tuple(prompt_ids), completion.token_ids, logprobs=reference, advantages=tuple(values))

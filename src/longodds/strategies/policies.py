@@ -10,6 +10,7 @@ from longodds import policy as local
 from longodds.errors import UserError
 from longodds.policy import parse_policy_spec
 from longodds.store import RunDir
+from longodds.store.checkpoints import checkpoint_folder
 from longodds.types import SamplingParams
 
 if TYPE_CHECKING:
@@ -36,15 +37,23 @@ def open_policy(spec: str, options: OpenOptions | None = None) -> Policy:
     return local.open_policy(spec, options)
 
 
-def open_learner(spec: str, options: OpenOptions | None = None, lora: LoraOptions | None = None) -> Learner:
+def open_learner(
+    spec: str, options: OpenOptions | None = None, lora: LoraOptions | None = None, *, optimizer: bool = True
+) -> Learner:
     """Opens the model that `spec` names for training. With `run:RUN[@STEP]` training goes on where that checkpoint
-    stopped, optimiser included. Raises as `open_policy`, and for a kind that can't be trained."""
+    stopped; optimizer: whether with the optimiser's state, or with the weights alone and a new optimiser, for another
+    task than the checkpoint's. Raises as `open_policy`, and for a kind that can't be trained."""
     parsed = parse_policy_spec(spec)
     if parsed.kind != "run":
         return local.open_learner(spec, options, lora)
     base, directory = _checkpoint(spec, parsed)
+    if base.kind == "tinker" and directory is not None:
+        from longodds.policy.tinker_learner import read_state
+
+        # Weights for sampling can't be trained: the service keeps a state beside them.
+        base = replace(parse_policy_spec(f"tinker:{read_state(directory)['base_model']}"), adapter=directory)
     learner = local.open_learner(base, options, lora, name=spec)
-    if directory is not None:
+    if optimizer and directory is not None:
         learner.load_state(directory)
     return learner
 
@@ -78,7 +87,7 @@ def _open_replay(spec: str, path: Path) -> ReplayPolicy:
 
 
 def _checkpoint(spec: str, parsed: PolicySpec) -> tuple[PolicySpec, Path | None]:
-    """The policy that a checkpoint is, and its directory (None where the weights are elsewhere)."""
+    """The policy that a checkpoint is, and the directory of the learner's state (None for the base as it is)."""
     path = Path(parsed.location or "").expanduser()
     rows = RunDir.open(path).checkpoints()
     if not rows:
@@ -89,7 +98,7 @@ def _checkpoint(spec: str, parsed: PolicySpec) -> tuple[PolicySpec, Path | None]
     if row.path is None:
         return parse_policy_spec(row.base), None
     if row.kind == "tinker":
-        return parse_policy_spec(row.path), None
+        return parse_policy_spec(row.path), path / checkpoint_folder(row.step)
     directory = path / row.path
     if not (directory / "adapter_config.json").is_file():
         raise UserError(f"policy '{spec}': the checkpoint's files are gone ({directory})")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from longodds.config import BestOfNSettings
+    from longodds.store import TaskRecord
     from longodds.strategies.progress import Progress
     from longodds.strategies.sampling import Asked
     from longodds.types import Evaluator, Policy, Sample
@@ -52,6 +53,15 @@ def check_tasks(run: RunDir, asked: Sequence[Asked]) -> None:
     for task_id, task in known.items():
         if task.digest != wanted[task_id].digest:
             raise UserError(f"{run.path}: task {task_id} has changed since this run began; give another RUN")
+
+
+def add_tasks(run: RunDir, records: Sequence[TaskRecord], progress: Progress) -> None:
+    """Adds tasks that the run does not have, and says which of the others have another prompt than they had."""
+    if other := run.add_tasks(records):
+        progress.note(
+            f"{run.path}: prompts are other tokens than when the run began (task {other[0]}; {len(other)} in all; a "
+            "chat template with today's date?), so samples drawn now are of other prompts; another RUN has one each"
+        )
 
 
 def sampling_params(s: BestOfNSettings) -> SamplingParams:
@@ -96,7 +106,7 @@ def opened(
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
         for name, size in run.repaired.items():
             progress.note(f"{path / name}: dropped a torn tail of {size} bytes")
-        run.add_tasks(records)
+        add_tasks(run, records, progress)
         stack.callback(write_cost, run, settings)
         yield run, policy, evaluator
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from longodds.errors import InfraError
 from longodds.learning import AdamParams
 from longodds.store import CheckpointRow
+from longodds.store.checkpoints import checkpoint_folder
 from longodds.store.rows import sample_from_row, sample_to_row
 from longodds.strategies.cells import verified
 from longodds.strategies.guardrails import Limits, Reading, tripped
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from longodds.strategies.lessons import Lessons
     from longodds.strategies.progress import Progress
     from longodds.types import Evaluator, Policy, Sample, Task
-
-FOLDER = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Rounds:
         """The weights of the last checkpoint; a run without one keeps the weights that it begins with."""
         kept = self.run.checkpoints()
         if kept:
-            self.learner.load_state(self.run.path / FOLDER / _folder(kept[-1].step))
+            self.learner.load_state(self.run.path / checkpoint_folder(kept[-1].step))
             self.trained = kept[-1].step
         else:
             self._keep(0, {})
@@ -240,10 +239,10 @@ class Rounds:
         """The exponential moving average of the checkpoints up to `step`: e_0 = w_0, e_t = decay e_(t-1) + (1 - decay)
         w_t. It follows from what is kept, so a resumed run has the same."""
         shares = [(1.0 - decay) * decay ** (step - t) if t else decay**step for t in range(step + 1)]
-        return averaging(self.learner).average([self.run.path / FOLDER / _folder(t) for t in range(step + 1)], shares)
+        return averaging(self.learner).average([self.run.path / checkpoint_folder(t) for t in range(step + 1)], shares)
 
     def _keep(self, step: int, metrics: Mapping[str, float]) -> None:
-        path = f"{FOLDER}/{_folder(step)}"
+        path = checkpoint_folder(step)
         self.learner.save_state(self.run.path / path)
         kind, at = "adapter", path
         if (remote := _remote(self.run.path / path)) is not None:
@@ -319,10 +318,6 @@ def counts(samples: Sequence[Sample], reward: Any) -> dict[str, Any]:
         "entropy": -sum(sum(s.completion.logprobs) for s in samples) / max(tokens, 1),
         "mean_tokens": tokens / max(len(samples), 1),
     }
-
-
-def _folder(step: int) -> str:
-    return f"step_{step:04}"
 
 
 def _remote(directory: Path) -> str | None:
