@@ -313,6 +313,22 @@ def test_rank_correlations():
     assert spearman([1, 2, 3, 4], [2, 4, 6, 9]) == pytest.approx(1.0)
 
 
+def test_copies_of_a_program_are_no_further_evidence_of_a_correlation():
+    rng = np.random.default_rng(0)
+    significant = 0
+    for _ in range(10):
+        rows = []
+        for t in range(12):
+            nll, speed = rng.uniform(1, 3, 6), np.exp(rng.normal(0, 0.2, 6))
+            for i, w in enumerate(rng.integers(0, 6, 48)):
+                rows.append(sample(f"t{t}", 0, i, mean_nll=nll[w], n_tokens=5, speedup=speed[w], program=f"{t} {w}"))
+        documents = {unit: select_runs(rows, unit=unit) for unit in ("program", "sample")}
+        assert documents["sample"]["likelihood"] == documents["program"]["likelihood"]
+        assert documents["sample"]["likelihood"]["candidates"] <= 12 * 6
+        significant += documents["sample"]["likelihood"]["p"] < 0.02
+    assert significant <= 1
+
+
 def test_a_pooled_correlation_that_disagrees_is_called_out():
     """Tasks with more surprisal are slower, but inside each task surprisal is faster (Simpson)."""
     rows = [

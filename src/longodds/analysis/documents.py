@@ -56,7 +56,7 @@ class Trend(TypedDict):
 
 
 class Likelihood(TypedDict):
-    """Surprisal against speedup among the correct, timed candidates, inside tasks and then combined over them.
+    """Surprisal against speedup among the correct, timed programs, inside tasks and then combined over them.
 
     pooled_rho ignores tasks; pooled_standardised_rho standardises both inside each task first. warning: where pooling
     tells another story.

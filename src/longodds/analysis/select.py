@@ -221,11 +221,12 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dic
     ]
 
 
-def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
-    """surprisal, speedup and length of a task's correct, timed, scored candidates over all its seeds."""
+def _columns(t: TaskPool) -> tuple[Floats, Floats, Floats]:
+    """surprisal, speedup and length of a task's correct, timed, scored programs over all its seeds. Whatever the unit
+    of the choice: samples that wrote one program are no independent evidence."""
     kept = t.correct & ~np.isnan(t.speedup) & ~np.isnan(t.surprisal)
     values = np.stack([t.surprisal[kept], t.speedup[kept], t.n_tokens[kept]])
-    if unit == "program" and values.shape[1]:
+    if values.shape[1]:
         _, group = np.unique(t.program[kept], return_inverse=True)
         count = np.bincount(group)
         values = np.stack([np.bincount(group, v) / count for v in values])
@@ -233,14 +234,14 @@ def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
 
 
 def _likelihood(pools: Pools) -> dict[str, Any]:
-    return likelihood_summary([_columns(t, pools.unit) for t in pools.tasks])
+    return likelihood_summary([_columns(t) for t in pools.tasks])
 
 
 def _per_task(pools: Pools, found: Outcomes, metric: str, usable: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for i, t in enumerate(pools.tasks):
         mine = found.task == i
-        surprisal, speedup, _ = _columns(t, pools.unit)
+        surprisal, speedup, _ = _columns(t)
         timed = np.flatnonzero(t.correct & ~np.isnan(t.speedup))
         best = int(timed[np.argmax(t.speedup[timed])]) if len(timed) else None
         rows.append(
