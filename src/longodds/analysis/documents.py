@@ -154,7 +154,8 @@ class ProbePoint(TypedDict):
 
 class ProbeNull(TypedDict):
     """What the trajectory would be without a signal. runs: shuffled-reward runs, their points averaged in
-    `checkpoints`. excess: the adapted run's change of rho minus theirs at the last common step, paired over tasks."""
+    `checkpoints`. excess: the adapted run's change of rho minus theirs at the last common step, paired over tasks;
+    excess_ci: over tasks, for these runs alone. p: of the run as one more of them; None with fewer than two."""
 
     runs: list[str]
     checkpoints: list[dict[str, Any]]
