@@ -169,6 +169,7 @@ FEW_PROCESSES_LABEL = "few_processes"  # confirmed in fewer process pairs than u
 NO_ROOM_LABEL = "no_room"  # not confirmed: a GPU's memory does not hold one fresh process pair
 THIN_LABEL = "thin_bound"  # the clock outside supports it only if the program pays what asking usually costs
 FEW_PAIRS_LABEL = "few_pairs"  # dropped as a clear loser before its limits could be told
+UNTIMED_LABEL = "untimed"  # timing was asked for, but the program was too slow for a single pair
 SEED_LABEL = "evaluator:seed"  # reached KernelBench's way, for comparison only
 
 
@@ -178,7 +179,7 @@ class Verdict:
 
     speedup: point estimate exp(median log(t_ref/t_cand)); ci_low, ci_high: 99 % interval of the whole
     sequential procedure; clock_bound: the lowest speedup that the oracle's own clock supports.
-    All None when the program was not timed (not correct, or timing not asked for).
+    All None when the program was not timed (not correct, timing not asked for, or too slow for one pair).
     reference_us, runtime_us: median microseconds per call, on a GPU of the GPU's own time; there
     reference_end_to_end_us, runtime_end_to_end_us: the same with what the host takes to launch it, from outside.
     pairs: timed pairs behind the interval.

@@ -79,6 +79,34 @@ def test_training_on_noise_is_not_told_apart_from_noise():
     assert said <= 3
 
 
+def test_a_run_is_one_observation_however_many_tasks_it_moves():
+    """All runs are on noise, and each moves all of its tasks together, its own way."""
+    said = 0
+    for i in range(40):
+        rng = np.random.default_rng(100 + i)
+        tasks = fixed(rng)
+
+        def run(tasks=tasks, rng=rng):
+            lean = rng.normal(0, 0.5)
+            return trajectory(tasks, lambda t: lean * towards_fast(t), noise=0.03, rng=rng)
+
+        d = probe_document(tasks, run(), {f"null{j}": run() for j in range(4)})
+        said += "more than" in d["sentence"]
+    assert said <= 2
+
+
+def test_too_few_runs_on_noise_allow_no_claim():
+    rng = np.random.default_rng(0)
+    tasks = fixed(rng)
+    one = trajectory(tasks, lambda t: np.zeros(N), noise=0.03, rng=rng)
+    for nulls in ({"a": one}, {"a": one, "b": one}):
+        d = probe_document(tasks, trajectory(tasks, towards_fast), nulls)
+        assert d["null"]["excess"] < -0.2
+        assert d["null"]["p"] is None
+        assert "more than" not in d["sentence"]
+        assert "can't tell how far such runs spread" in d["sentence"]
+
+
 def test_mass_goes_to_the_first_success_and_entropy_falls():
     tasks = fixed(np.random.default_rng(1))
     d = probe_document(tasks, trajectory(tasks, towards_first), {})

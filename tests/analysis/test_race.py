@@ -12,9 +12,10 @@ from synthetic_samples import sample, study
 
 from longodds.analysis.outcomes import outcomes
 from longodds.analysis.pool import build_pools
-from longodds.analysis.price import Raced, distinct_correct, price_document
+from longodds.analysis.price import Raced, distinct_chosen, distinct_correct, price_document
 from longodds.analysis.race import LOOKS, modelled_pairs, race
 from longodds.analysis.table import tabulate
+from longodds.types import Status
 
 
 def run_race(truth, sd, rng):
@@ -116,6 +117,24 @@ def test_break_even_by_hand():
     row = {(b["strategy"], b["against"]): b for b in price_of(half)["break_even"]}["surprisal", "oracle"]
     assert row["k_equal"] == pytest.approx(2.0)  # right in one task of two; two timed samples of four are as good
     assert row["price"] == pytest.approx((4 - 2) / (2 - 1))
+
+
+def test_only_timings_that_happen_are_charged():
+    right = [
+        sample(t, 0, i, mean_nll=1.0 + i, n_tokens=4, speedup=s)
+        for t, at in (("a", 3), ("b", 0))
+        for i, s in enumerate([1.5 if i == at else 0.8 for i in range(4)])
+    ]
+    wrong = [sample(t, 0, i, mean_nll=1.0, n_tokens=4, status=Status.INCORRECT) for t in "cd" for i in range(4)]
+    row = {(b["strategy"], b["against"]): b for b in price_of(right + wrong)["break_even"]}["surprisal", "oracle"]
+    assert row["k_equal"] == pytest.approx(2.0)
+    assert row["price"] == pytest.approx((4 - 2) / (1 - 0.5))  # two timed programs, or one, in half of the tasks
+    copies = [
+        sample("t", 0, i, mean_nll=1.0 + i, n_tokens=4, speedup=1.5 if p == "fast" else 0.8, program=p)
+        for i, p in enumerate(["slow", "other", "fast", "fast"])
+    ]
+    pool = build_pools(copies).tasks[0]
+    assert [distinct_chosen(pool, sign, m) for sign in (-1.0, 1.0) for m in (1, 2, 3)] == [1, 1, 2, 1, 2, 3]
 
 
 def test_without_intervals_there_is_no_race_and_live_ones_are_told_apart():

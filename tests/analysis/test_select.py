@@ -206,6 +206,31 @@ def test_without_log_probabilities_likelihood_has_no_figure():
     assert any("log-probabilities" in w for w in d["warnings"])
 
 
+def test_a_rival_chooses_among_the_scored_candidates_too():
+    """Scored candidates are fast three times as often as unscored ones, and surprisal says nothing."""
+    rng = np.random.default_rng(0)
+    answers = []
+    for _ in range(12):
+        rows = []
+        for t, i in itertools.product(range(14), range(16)):
+            scored = i % 2 == 0
+            speed = 1.5 if rng.random() < (0.6 if scored else 0.2) else 0.8
+            row = sample(f"t{t}", 0, i, mean_nll=float(rng.uniform(1, 3)), n_tokens=5, speedup=speed)
+            blank = dataclasses.replace(row.completion, logprobs=(), sampling_logprobs=None)
+            rows.append(row if scored else dataclasses.replace(row, completion=blank))
+        answers.append(headline(rows)["answer"])
+    assert answers.count("better") <= 1
+    d = select_runs(rows)
+    assert d["verdict"] == headline(rows)
+    among = [r for r in rows if r.completion.logprobs]
+    assert d["verdict"]["share_against"] == pytest.approx(np.mean([r.verdict.speedup > 1 for r in among]))
+    assert strategy(d, "random")["fast_1"] == pytest.approx(np.mean([r.verdict.speedup > 1 for r in rows]))
+    shortest = next(a for a in d["answers"] if (a["strategy"], a["against"]) == ("shortest", "random"))
+    assert shortest["share_against"] == strategy(d, "random")["fast_1_sig"]
+    (said,) = [w for w in d["warnings"] if "log-probabilities" in w]
+    assert "112 correct candidates" in said
+
+
 def test_timings_of_two_devices_are_not_compared_inside_a_cell():
     rows = [sample("a", 0, i, mean_nll=1 + i, n_tokens=4, speedup=2.0, evaluator=f"dev{i % 2}") for i in range(4)]
     with pytest.raises(UserError, match=r"task a, seed 0.*dev0, dev1"):
@@ -311,6 +336,22 @@ def test_rank_correlations():
     assert partial_spearman(x, y, np.ones(4000)) == pytest.approx(spearman(x, y))
     assert math.isnan(spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
     assert spearman([1, 2, 3, 4], [2, 4, 6, 9]) == pytest.approx(1.0)
+
+
+def test_copies_of_a_program_are_no_further_evidence_of_a_correlation():
+    rng = np.random.default_rng(0)
+    significant = 0
+    for _ in range(10):
+        rows = []
+        for t in range(12):
+            nll, speed = rng.uniform(1, 3, 6), np.exp(rng.normal(0, 0.2, 6))
+            for i, w in enumerate(rng.integers(0, 6, 48)):
+                rows.append(sample(f"t{t}", 0, i, mean_nll=nll[w], n_tokens=5, speedup=speed[w], program=f"{t} {w}"))
+        documents = {unit: select_runs(rows, unit=unit) for unit in ("program", "sample")}
+        assert documents["sample"]["likelihood"] == documents["program"]["likelihood"]
+        assert documents["sample"]["likelihood"]["candidates"] <= 12 * 6
+        significant += documents["sample"]["likelihood"]["p"] < 0.02
+    assert significant <= 1
 
 
 def test_a_pooled_correlation_that_disagrees_is_called_out():

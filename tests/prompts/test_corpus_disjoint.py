@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from scripts.corpus.template import FAMILIES
 from scripts.make_corpus import Exclusions, generate
 
 from longodds.prompts import extract_program
+from longodds.prompts.shots import BODIES, MODULE_REFERENCE
 from longodds.tasks import EVAL_ONLY_FAMILIES, load_suite
 from longodds.types import Task
 
@@ -59,6 +61,33 @@ def test_an_evaluation_problem_would_be_refused():
     exclusions = Exclusions()
     for task in EVAL:
         assert exclusions.reason(task.reference) == "op chain"
+
+
+def contains(chain, part) -> bool:
+    return any(chain[i : i + len(part)] == part for i in range(len(chain) - len(part) + 1))
+
+
+def check_shots(problems) -> None:
+    """No shot is a part of a problem, and no problem of more than one operation a part of a shot."""
+    head = "import torch\nimport torch.nn as nn\n"
+    for shot in [*(head + reference for reference, _, _ in BODIES), MODULE_REFERENCE]:
+        chain = op_chain(shot, "shot")
+        for name, other in problems.items():
+            assert not contains(other, chain), (name, shot)
+            assert len(other) < 2 or not contains(chain, other), (name, shot)
+
+
+def test_the_examples_of_prompts_give_no_problem_away():
+    of_diagonal = "class Model(nn.Module):\n    def forward(self, A, B):\n        return torch.diag(A) @ B\n"
+    problems = {t.id: op_chain(t.reference, t.id) for t in load_suite("cpu")}
+    # KernelBench's level 1, number 12, before its reference was made fast: once an example here.
+    check_shots({**problems, "kernelbench:1/12": op_chain(of_diagonal, "12")})
+
+
+@pytest.mark.skipif("LONGODDS_KERNELBENCH" not in os.environ, reason="LONGODDS_KERNELBENCH names no checkout")
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_examples_of_prompts_give_no_problem_of_kernelbench_away(level):
+    check_shots({t.id: op_chain(t.reference, t.id) for t in load_suite(f"kernelbench:{level}")})
 
 
 def test_renaming_does_not_hide_a_problem():

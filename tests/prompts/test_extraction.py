@@ -68,6 +68,8 @@ WRAPPED = {
     "fence opened by the prompt": "{}\n```\nThis is it.",
     "second of two fences": "The original is\n```\nnothing\n```\nand the faster one\n```python\n{}\n```",
     "with a shell block after it": "```python\n{}\n```\nRun it with\n```bash\npip install torch\n```",
+    "with a usage block after it": "```python\n{}\n```\nUsage:\n```python\nm = ModelNew(8)\nprint(m(x).shape)\n```",
+    "with output after it": "```python\n{}\n```\nOutput:\n```\n1.0\n```\nor\n```text\nreturn\n```",
     "between prose": "Here is the faster version:\n\n{}\n\nIt fuses the two passes.",
     "answer tags": "I will use this.\n<answer>\n{}\n</answer>",
 }
@@ -89,6 +91,23 @@ def test_every_wrapping_gives_the_same_program(kind, wrapper, reasoning):
 def test_every_style_takes_every_form(style):
     for code in ANSWERS.values():
         assert extract_program(code, TASK, style) == extract_program(code, TASK)
+
+
+def test_a_block_that_returns_goes_before_one_that_does_not():
+    helper = "def check(m):\n    return m(x)\n\nprint(check(ModelNew(8)))"
+    for text in (f"```\n{BODY}\n```\n```\n{helper}\n```", f"```\n{helper}\n```\n```\n{BODY}\n```"):
+        assert extract_program(text, TASK) == extract_program(BODY, TASK)
+    last = f"```\nreturn x\n```\nor, better\n```\n{BODY}\n```\n"
+    assert extract_program(last, TASK) == extract_program(BODY, TASK)
+    guarded = "if x.is_cuda:\n    return x\nelse:\n    return self.lin(x)"
+    assert extract_program(f"```\n{guarded}\n```\n```\nx.shape\n```", TASK) == extract_program(guarded, TASK)
+
+
+def test_a_block_of_another_language_is_no_program_beside_python():
+    assert extract_program("```python\npass\n```\n```text\n1.0\n```", TASK) == extract_program("pass", TASK)
+    assert extract_program(f"```text\n{BODY}\n```", TASK) == extract_program(BODY, TASK)  # nothing else is there
+    both = f"```cpp\n{CLASS}\n```\n```python\nModelNew(8)(x)\n```"  # a module with kernels in C++
+    assert extract_program(both, TASK) == extract_program(CLASS, TASK)
 
 
 def test_reasoning_that_never_ends_has_no_program():

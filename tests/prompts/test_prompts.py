@@ -124,7 +124,7 @@ def test_fewshot_examples_are_right():
         task = Task("test/shot", "test", "import torch\nimport torch.nn as nn\n" + reference, "d")
         exec(extract_program(f" {body}", task), space)
         torch.manual_seed(1)
-        sizes = [(5,), (5, 4)] if signature == "self, d, m" else [(5, 4)]
+        sizes = [(5,), (4,)] if signature == "self, r, c" else [(5, 4)]
         inputs = [torch.randn(*size, dtype=torch.float64) for size in sizes]
         init = [1.5] if "gain" in reference else []
         copies = [t.clone() for t in inputs]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 
+from longodds.evaluator.measuring import Measuring
 from longodds.strategies.guardrails import Limits, Reading, tripped
 from longodds.strategies.rewards import Baselines, reward_of
-from longodds.types import Status, Verdict
+from longodds.types import FEW_PAIRS_LABEL, UNTIMED_LABEL, Status, Verdict
 
 
-def verdict(speedup, low=None, high=None, status=Status.CORRECT):
-    return Verdict("t", status, speedup=speedup, ci_low=low, ci_high=high)
+def verdict(speedup, low=None, high=None, status=Status.CORRECT, labels=()):
+    return Verdict("t", status, speedup=speedup, ci_low=low, ci_high=high, labels=labels)
 
 
 def test_a_gain_that_noise_can_produce_is_no_reward():
@@ -23,6 +25,17 @@ def test_a_gain_that_noise_can_produce_is_no_reward():
     assert reward_of(verdict(None)) == 1.0
     assert reward_of(verdict(1.3, 0.9, 1.6), "speedup") == 1.3
     assert reward_of(verdict(7.0, 6.0, 8.0), "correct") == 1.0
+
+
+def test_no_slower_program_earns_more():
+    parity, slower = verdict(0.99, 0.95, 1.03), verdict(0.9, 0.88, 0.92)
+    loser = verdict(0.4, labels=(FEW_PAIRS_LABEL,))  # dropped after three pairs, without an interval
+    endless = verdict(None, labels=(UNTIMED_LABEL,))
+    assert [reward_of(v) for v in (parity, slower, loser, endless)] == [1.0, 0.9, 0.4, 0.0]
+    assert reward_of(verdict(1.5, labels=(FEW_PAIRS_LABEL,))) == 1.0  # the time was over; no interval, no claim
+    assert reward_of(endless, "speedup") == 0.0
+    assert reward_of(endless, "correct") == reward_of(loser, "correct") == 1.0
+    assert UNTIMED_LABEL in Measuring.report(cast("Measuring", None), verdict(None), []).labels
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.CORRECT])

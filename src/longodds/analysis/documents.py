@@ -56,7 +56,7 @@ class Trend(TypedDict):
 
 
 class Likelihood(TypedDict):
-    """Surprisal against speedup among the correct, timed candidates, inside tasks and then combined over them.
+    """Surprisal against speedup among the correct, timed programs, inside tasks and then combined over them.
 
     pooled_rho ignores tasks; pooled_standardised_rho standardises both inside each task first. warning: where pooling
     tells another story.
@@ -154,7 +154,8 @@ class ProbePoint(TypedDict):
 
 class ProbeNull(TypedDict):
     """What the trajectory would be without a signal. runs: shuffled-reward runs, their points averaged in
-    `checkpoints`. excess: the adapted run's change of rho minus theirs at the last common step, paired over tasks."""
+    `checkpoints`. excess: the adapted run's change of rho minus theirs at the last common step, paired over tasks;
+    excess_ci: over tasks, for these runs alone. p: of the run as one more of them; None with fewer than two."""
 
     runs: list[str]
     checkpoints: list[dict[str, Any]]

@@ -34,6 +34,11 @@ def student_quantile(p: float, df: float) -> float:
     return float(special.stdtrit(df, p))
 
 
+def student_p(t: float, df: float) -> float:
+    """Two-sided p of Student's t."""
+    return 2 * float(special.stdtr(df, -abs(t)))
+
+
 def wilcoxon(differences: Floats, *, exact: bool) -> tuple[float, float]:
     """Signed-rank statistic and two-sided p of nonzero differences."""
     result = np.asarray(stats.wilcoxon(differences, method="exact" if exact else "asymptotic"), dtype=np.float64)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
     Columns = tuple[Floats, Floats, Floats]
-    """surprisal, speedup, length in tokens of the correct, timed candidates of one task, each (n,)."""
+    """surprisal, speedup, length in tokens of the correct, timed candidates of one task, each (n,). No two of them may
+    be copies of one program: the p-values take them as independent."""
 
 
 POOLED_ALPHA = 0.02

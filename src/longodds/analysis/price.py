@@ -219,9 +219,10 @@ def _break_evens(
         if any(bool(np.isnan(t.surprisal[t.correct]).any()) for t in pools.tasks):
             continue
         value = float(np.mean([_chosen(t, f, sign, TIMED[name], n) for f, t in zip(flags, pools.tasks, strict=True)]))
+        timed = float(np.mean([distinct_chosen(t, sign, TIMED[name]) for t in pools.tasks]))
         against = {ORACLE: 1.0} if race_share is None else {ORACLE: 1.0, "race": race_share}
         for rival, share in against.items():
-            rows.append(_break_even(name, rival, ks, every, timings * share, value, prices))
+            rows.append(_break_even(name, rival, ks, every, timings * share, value, timed, prices))
     return rows
 
 
@@ -230,10 +231,19 @@ def _strict_flags(t: TaskPool, *, sig: bool) -> Floats:
     return fast_flags(t.correct, bounds_of(t) if sig else t.speedup)
 
 
-def _chosen(t: TaskPool, flags: Floats, sign: float, m: int, n: int) -> float:
+def _order(t: TaskPool, sign: float) -> NDArray[np.intp]:
+    """Positions among the task's correct samples, the strategy's first choice first."""
     score = sign * t.surprisal[t.correct]
-    order = np.lexsort((np.random.default_rng(0).permutation(len(score)), score))
-    return float(expected_top_m(flags[t.correct][order], t.n, [n], m=m)[0])
+    return np.lexsort((np.random.default_rng(0).permutation(len(score)), score))
+
+
+def _chosen(t: TaskPool, flags: Floats, sign: float, m: int, n: int) -> float:
+    return float(expected_top_m(flags[t.correct][_order(t, sign)], t.n, [n], m=m)[0])
+
+
+def distinct_chosen(t: TaskPool, sign: float, m: int) -> int:
+    """How many timings m choices take: one for samples that wrote one program, none where nothing is correct."""
+    return len(np.unique(t.program[t.correct][_order(t, sign)][:m]))
 
 
 def distinct_correct(t: TaskPool, ks: list[int]) -> Floats:
@@ -251,9 +261,10 @@ def _break_even(
     every: Floats,
     timings: Floats,
     value: float,
+    timed: float,
     prices: Mapping[str, float | None],
 ) -> dict[str, Any]:
-    """n samples and m timings against K samples and all timings of the same value: (n - K) / (t(K) - m)."""
+    """n samples and `timed` timings against K samples and all timings of the same value: (n - K) / (t(K) - timed)."""
     k = equivalent_k(ks, np.maximum.accumulate(every), min(value, float(every[-1])))
     row: dict[str, Any] = {"strategy": name, "against": against, "k_equal": k, "price": None, "device_seconds": None}
     row |= {"measured": prices["seconds_per_timing"], "pays": None, "reason": None}
@@ -261,7 +272,7 @@ def _break_even(
         return row | {"reason": "no program is fast: there is nothing to choose", "k_equal": None}
     if not isinstance(k, float):
         return row | {"reason": "one sample, timed, is worth as much", "pays": False}
-    saved = float(np.interp(k, ks, timings)) - TIMED[name]
+    saved = float(np.interp(k, ks, timings)) - timed
     if saved <= 0:
         return row | {"reason": "for the same value, timing everything times no more", "pays": False}
     row["price"] = (ks[-1] - k) / saved

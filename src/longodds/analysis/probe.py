@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from longodds.analysis.hypotheses import sign_flip_test
+from longodds.analysis.library import student_p
 from longodds.analysis.likelihood import combine, combined_interval, spearman
 from longodds.analysis.plain import plain
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap
@@ -217,13 +217,27 @@ def _null(points: Sequence[_Point], shuffled: Mapping[str, Sequence[_Point]]) ->
     if len(common) > 1:
         last = common[-1]
         mine = points[steps.index(last)].rho - points[0].rho
-        theirs = np.mean([by_step[n][last].rho - shuffled[n][0].rho for n in shuffled], axis=0)
-        d, weight = (mine - theirs).tolist(), points[0].weight
-        known = np.isfinite(mine - theirs) & (weight > 0)
-        out["excess"] = combine(d, weight.tolist())[0]
-        out["excess_ci"] = combined_interval(d, weight.tolist())
-        out["p"] = sign_flip_test(((mine - theirs) * weight)[known])[1] if known.any() else None
+        theirs = np.array([by_step[n][last].rho - shuffled[n][0].rho for n in shuffled])
+        weight = points[0].weight
+        known = np.isfinite(mine) & np.isfinite(theirs).all(axis=0) & (weight > 0)
+        if known.any():
+            d = (mine - theirs.mean(axis=0))[known].tolist()
+            out["excess"] = combine(d, weight[known].tolist())[0]
+            out["excess_ci"] = combined_interval(d, weight[known].tolist())
+            share = weight[known] / weight[known].sum()
+            out["p"] = _one_more(float(mine[known] @ share), theirs[:, known] @ share)
     return out
+
+
+def _one_more(mine: float, theirs: Floats) -> float | None:
+    """Two-sided p that one run's change is another draw of what runs on shuffled rewards give: Student's t with their
+    number less one. One policy is trained for all tasks, so a run is one observation, however many tasks it moves. None
+    where their spread is not known: with fewer than two of them, or equal ones."""
+    n = len(theirs)
+    spread = float(np.std(theirs, ddof=1)) if n > 1 else 0.0
+    if spread < 1e-9:
+        return None
+    return student_p((mine - float(theirs.mean())) / (spread * math.sqrt(1 + 1 / n)), n - 1)
 
 
 def _null_row(step: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -251,13 +265,13 @@ def _sentence(points: Sequence[_Point], null: Mapping[str, Any], n_tasks: int) -
     text += f" (95 % interval {ci[0]:+.2f} to {ci[1]:+.2f})." if ci else "."
     if n_tasks < MIN_TASKS:
         text += f" {n_tasks} tasks are too few for an interval over tasks."
-    if null["p"] is None:
+    if null["excess"] is None:
         return text + " Without a run on shuffled rewards (--null) it can't be told from what any training does."
+    text += f" Against shuffled rewards the excess at step {null['step']} is {null['excess']:+.2f}"
+    if null["p"] is None:
+        return text + "; one run on shuffled rewards, or equal ones, can't tell how far such runs spread."
     told = "more than" if null["p"] < 0.02 else "not told apart from"
-    return text + (
-        f" Against shuffled rewards the excess at step {null['step']} is {null['excess']:+.2f} "
-        f"(p {p_text(null['p'])}): {told} what training on noise does."
-    )
+    return text + f" (p {p_text(null['p'])}): {told} what training on noise does."
 
 
 def _warnings(

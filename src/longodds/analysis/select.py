@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -27,13 +28,14 @@ from longodds.analysis.resampling import MIN_TASKS, Bootstrap, mean_interval
 from longodds.analysis.scaling import scaling_curve, strategy_curves
 from longodds.analysis.table import tabulate
 from longodds.analysis.verdict import Difference, clustered, compare, verdict_document
-from longodds.selection import NEEDS_TOP_LOGPROBS, STRATEGIES
+from longodds.selection import NEEDS_LOGPROBS, NEEDS_TOP_LOGPROBS, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from longodds.analysis.pool import Cell
     from longodds.analysis.price import Raced
     from longodds.analysis.table import Runs, Table
     from longodds.selection import Unit
@@ -77,12 +79,14 @@ def select_runs(
     found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
     bootstrap = Bootstrap(found.task, seed=seed)
-    null = permutation_null(found, metric, CHOOSING, seed=seed)
+    basis = _basis(pools, found, metric, seed=seed)
     usable = [n for n in NAMES if pools.with_top_logprobs or n not in NEEDS_TOP_LOGPROBS]
-    differences = {
-        (a, b): compare(found, a, b, metric, bootstrap, null) for a, b in PAIRS if a in usable and b in usable
-    }
-    tests = _tests(found, differences, null, metric)
+    differences: dict[tuple[str, str], Difference] = {}
+    for a, b in PAIRS:
+        if a in usable and b in usable:
+            among, null = basis[_score_of(a, b)]
+            differences[a, b] = compare(among, a, b, metric, bootstrap, null)
+    tests = _tests(basis, differences, metric)
     adjusted = {(t["a"], t["b"]): t["p_adjusted"] for t in tests if t["metric"] == metric and t["test"] == PERMUTATION}
     n_tasks, n_cells = len(pools.tasks), len(pools.cells)
     document = {
@@ -117,13 +121,60 @@ def select_runs(
 def headline(samples: Runs | Table, *, unit: Unit = "program", seed: int = 0) -> dict[str, Any]:
     """Only the `verdict` of `select_runs`, for where the rest is not needed: simulations, progress."""
     pools = build_pools(samples, unit)
-    found = outcomes(pools, seed=seed)
     metric = deciding_metric(pools)
+    found = outcomes(_scored(pools, _score_of(*QUESTION)), seed=seed)
     null = permutation_null(found, metric, [QUESTION[0]], seed=seed)
     difference = compare(found, *QUESTION, metric, Bootstrap(found.task, seed=seed), null)
     return cast(
         "dict[str, Any]", plain(verdict_document(difference, n_tasks=len(pools.tasks), n_cells=len(pools.cells)))
     )
+
+
+def _basis(pools: Pools, found: Outcomes, metric: str, *, seed: int) -> dict[str | None, tuple[Outcomes, Null | None]]:
+    """What strategies are compared on, by the score that they need: outcomes and their null."""
+    basis: dict[str | None, tuple[Outcomes, Null | None]] = {
+        None: (found, permutation_null(found, metric, CHOOSING, seed=seed))
+    }
+    for score in dict.fromkeys(_score_of(*pair) for pair in PAIRS):
+        scored = _scored(pools, score)
+        if scored is pools:
+            basis[score] = basis[None]
+        else:
+            left = outcomes(scored, seed=seed)
+            basis[score] = left, permutation_null(left, metric, CHOOSING, seed=seed)
+    return basis
+
+
+def _score_of(a: str, b: str) -> str | None:
+    """The score, as `Candidate` names it, without which one of the two strategies can't choose a candidate."""
+    for name in (a, b):
+        if name in NEEDS_TOP_LOGPROBS:
+            return "tail_entropy" if name.endswith("tail-entropy") else "self_certainty"
+        if name in NEEDS_LOGPROBS:
+            return "surprisal"
+    return None
+
+
+def _scored(pools: Pools, score: str | None) -> Pools:
+    """Without the correct candidates that lack the score: whether a candidate has one may go with its speed, so that
+    the rival must choose among the same. A cell where none has it stays as it is, and has no choice."""
+    if score is None:
+        return pools
+    cells: list[Cell] = []
+    for cell in pools.cells:
+        right = np.array([c.correct for c in cell.candidates], dtype=bool)
+        known = np.isfinite([getattr(c, score) for c in cell.candidates])
+        kept = np.flatnonzero(known | ~right)
+        if bool((right & known).any()) and len(kept) < len(right):
+            cell = replace(
+                cell,
+                candidates=[cell.candidates[i] for i in kept],
+                speedup=cell.speedup[kept],
+                ci_low=cell.ci_low[kept],
+                program=cell.program[kept],
+            )
+        cells.append(cell)
+    return pools if all(a is b for a, b in zip(cells, pools.cells, strict=True)) else replace(pools, cells=cells)
 
 
 def deciding_metric(pools: Pools) -> str:
@@ -168,14 +219,14 @@ def _sd_over_seeds(found: Outcomes, values: Floats) -> float:
 
 
 def _tests(
-    found: Outcomes,
+    basis: Mapping[str | None, tuple[Outcomes, Null | None]],
     differences: dict[tuple[str, str], Difference],
-    null: Null | None,
     metric: str,
 ) -> list[dict[str, Any]]:
     """Every pair on the deciding share and on log-speedups; Holm's adjustment per family, metric and test."""
     rows: list[dict[str, Any]] = []
     for (a, b), d in differences.items():
+        found, null = basis[_score_of(a, b)]
         rows += _share_tests(found, d, metric)
         rows += _speed_tests(found, a, b, null)
     families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -221,11 +272,12 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dic
     ]
 
 
-def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
-    """surprisal, speedup and length of a task's correct, timed, scored candidates over all its seeds."""
+def _columns(t: TaskPool) -> tuple[Floats, Floats, Floats]:
+    """surprisal, speedup and length of a task's correct, timed, scored programs over all its seeds. Whatever the unit
+    of the choice: samples that wrote one program are no independent evidence."""
     kept = t.correct & ~np.isnan(t.speedup) & ~np.isnan(t.surprisal)
     values = np.stack([t.surprisal[kept], t.speedup[kept], t.n_tokens[kept]])
-    if unit == "program" and values.shape[1]:
+    if values.shape[1]:
         _, group = np.unique(t.program[kept], return_inverse=True)
         count = np.bincount(group)
         values = np.stack([np.bincount(group, v) / count for v in values])
@@ -233,14 +285,14 @@ def _columns(t: TaskPool, unit: Unit) -> tuple[Floats, Floats, Floats]:
 
 
 def _likelihood(pools: Pools) -> dict[str, Any]:
-    return likelihood_summary([_columns(t, pools.unit) for t in pools.tasks])
+    return likelihood_summary([_columns(t) for t in pools.tasks])
 
 
 def _per_task(pools: Pools, found: Outcomes, metric: str, usable: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for i, t in enumerate(pools.tasks):
         mine = found.task == i
-        surprisal, speedup, _ = _columns(t, pools.unit)
+        surprisal, speedup, _ = _columns(t)
         timed = np.flatnonzero(t.correct & ~np.isnan(t.speedup))
         best = int(timed[np.argmax(t.speedup[timed])]) if len(timed) else None
         rows.append(
@@ -280,7 +332,8 @@ def _warnings(pools: Pools, metric: str) -> list[str]:
         )
     if pools.without_logprobs:
         said.append(
-            f"{pools.without_logprobs} correct candidates have no usable log-probabilities: they are passed over"
+            f"{pools.without_logprobs} correct candidates have no usable log-probabilities: they are passed over, "
+            "also by the rival where a strategy that needs them is compared"
         )
     if pools.unjudged:
         said.append(f"{pools.unjudged} samples have no outcome yet and are left out")

@@ -23,7 +23,16 @@ _THOUGHT = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning)>|\[THINK\])"
 _BLANK_LINES = re.compile(r"(?:[ \t]*\n)+")
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 
-_FENCE = re.compile(r"(?P<tick>```+|~~~+)[^\n`]*\n(?P<code>.*?)(?:(?:\n|(?<=\n))[ \t]*(?P=tick)|\Z)", re.DOTALL)
+_FENCE = re.compile(
+    r"(?P<tick>```+|~~~+)(?P<info>[^\n`]*)\n(?P<code>.*?)(?:(?:\n|(?<=\n))[ \t]*(?P=tick)|\Z)", re.DOTALL
+)
+# Info strings of text that is no program. C++ and CUDA are not among them: a module that holds such kernels is Python,
+# and is fenced as either.
+_OTHER_LANGUAGE = re.compile(
+    r"\s*(?:te?xt|plain(?:text)?|output|stdout|log|console|(?:ba|z|power)?sh(?:ell)?|json|ya?ml|toml|xml|html|diff|patch"
+    r"|markdown|md|latex|sql|java(?:script)?|js|typescript|ts|rust|go)\b",
+    re.IGNORECASE,
+)
 _MARK = re.compile(r"^[ \t]*(?:```+|~~~+)([^\n`]*)$", re.MULTILINE)
 _INLINE = re.compile(r"\s*(`+)([^`\n]+)\1\s*")
 
@@ -63,7 +72,8 @@ def final_answer(text: str) -> Span:
 
 
 def fenced(text: str, span: Span) -> list[Span]:
-    """The code of every fence inside the span, in order; one that never closes reaches to the end.
+    """The code of every fence inside the span, in order; one that never closes reaches to the end. Fences that name
+    another language than Python count only where there are no others.
 
     An answer that continues a fence which the prompt opened has only its closing mark: what is before it is the code.
     """
@@ -76,7 +86,9 @@ def fenced(text: str, span: Span) -> list[Span]:
     inline = _INLINE.fullmatch(part)
     if inline is not None:
         return [(span[0] + inline.start(2), span[0] + inline.end(2))]
-    return [(span[0] + m.start("code"), span[0] + m.end("code")) for m in _FENCE.finditer(part)]
+    found = list(_FENCE.finditer(part))
+    programs = [m for m in found if not _OTHER_LANGUAGE.match(m["info"])]
+    return [(span[0] + m.start("code"), span[0] + m.end("code")) for m in programs or found]
 
 
 def without_prose(text: str, span: Span) -> Span:

@@ -66,12 +66,13 @@ def extract(text: str, task: Task, style: str = "forward-body") -> Extraction:
 
 
 def _likeliest(text: str, blocks: list[Span], task: Task) -> Span:
-    """The fenced block most like an answer: a class before a function before a body, of those the last that parses."""
+    """The fenced block most like an answer: a class before a function before a body, of those the last that parses;
+    of bodies one that returns before one that does not, such as a usage of the class."""
 
-    def rank(i: int) -> tuple[int, bool, int]:
+    def rank(i: int) -> tuple[int, bool, bool, int]:
         code = text[slice(*blocks[i])]
         form = 3 if _CLASS.search(code) else 2 if _FORWARD.search(code) else 1
-        return form, _program(code, task) is not None, i
+        return form, _program(code, task) is not None, form == 1 and _returns(code, task), i
 
     return blocks[max(range(len(blocks)), key=rank)]
 
@@ -118,6 +119,15 @@ def _continue(text: str) -> tuple[str, int]:
 def _readable_body(text: str, signature: str) -> tuple[str, int] | None:
     """The first reading of the text that is a body, at column 0, and how many characters it was made of."""
     return next(((body, n) for body, n in _bodies(text) if _is_body(body, signature)), None)
+
+
+def _returns(code: str, task: Task) -> bool:
+    """Whether the text is a body with a `return` of its own."""
+    for text in (code, code.translate(_TYPOGRAPHY)):
+        body = _readable_body(text, forward_signature(task))
+        if body is not None:
+            return parse_source(body[0]) is None  # at module level a `return` is no Python
+    return False
 
 
 def _bodies(text: str) -> list[tuple[str, int]]:

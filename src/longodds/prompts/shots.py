@@ -1,4 +1,8 @@
-"""Worked examples of our own, for models that weren't trained on a format: (reference, answer)."""
+"""Worked examples of our own, for models that weren't trained on a format: (reference, answer).
+
+None computes what a problem of the bundled suite or of KernelBench does, which would give its answer away
+(tests/prompts/test_corpus_disjoint.py compares their chains of operations).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,10 @@ BODIES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         """class Model(nn.Module):
-    def forward(self, d, m):
-        return torch.diag(d) @ m + m""",
-        "self, d, m",
-        "return m * (d + 1).unsqueeze(1)",
+    def forward(self, r, c):
+        return (r.unsqueeze(1) + c).amax(dim=1)""",
+        "self, r, c",
+        "return r + c.max()",
     ),
     (
         """class Model(nn.Module):

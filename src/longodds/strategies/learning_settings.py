@@ -24,7 +24,7 @@ class LearningSettings(BestOfNSettings):
     loss: Literal["importance_sampling", "ppo", "cispo"] = "importance_sampling"
     """Policy-gradient loss, summed over tokens as Tinker defines it; `ppo` and `cispo` take ratios at temperature 1."""
     reward: Reward = "verified"
-    """`verified` (a speedup that its interval tells from 1, else 1), `speedup` (point estimate) or `correct`."""
+    """`verified` (the speedup where it is told from 1, else 1), `speedup` (point estimate) or `correct`."""
     rank: int = Field(default=16, ge=1)
     """Rank of a new LoRA adapter."""
     grad_clip: float = Field(default=0.0, ge=0)

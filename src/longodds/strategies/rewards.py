@@ -6,6 +6,8 @@ import statistics
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from longodds.types import FEW_PAIRS_LABEL, UNTIMED_LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,15 +21,21 @@ _HISTORY = 32  # correct speedups that the running median looks back on (the see
 def reward_of(verdict: Verdict, kind: Reward = "verified") -> float:
     """Reward of one verdict; 0 for whatever is not correct.
 
-    `verified`: the speedup, but 1 where its interval contains 1, since noise alone can produce it, and 1 where a
-    correct program was not timed; `speedup`: the point estimate (the seed release's); `correct`: 1.
+    `verified`: the speedup, but 1 where its interval contains 1, since noise alone can produce it; of a program that
+    was dropped before there was an interval the speedup, at most 1. `speedup`: the point estimate (the seed release's).
+    Both: 1 for a correct program whose timing was not asked for, 0 for one that was too slow to be timed, since no
+    slower one may earn more. `correct`: 1.
     """
     if not verdict.correct:
         return 0.0
-    if kind == "correct" or verdict.speedup is None:
+    if kind == "correct":
         return 1.0
+    if verdict.speedup is None:
+        return 0.0 if UNTIMED_LABEL in verdict.labels else 1.0
     if kind == "speedup":
         return verdict.speedup
+    if FEW_PAIRS_LABEL in verdict.labels:
+        return min(verdict.speedup, 1.0)
     low, high = verdict.ci_low, verdict.ci_high
     told = low is not None and high is not None and (low > 1.0 or high < 1.0)
     return verdict.speedup if told else 1.0
