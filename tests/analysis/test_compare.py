@@ -71,8 +71,23 @@ def test_an_exchangeable_arm_is_the_mean_over_all_subsets():
         for j, k in enumerate(curves.grid):
             subsets = list(itertools.combinations(range(5), int(k)))
             assert curves.any_fast[t, j] == pytest.approx(np.mean([fast[list(s)].any() for s in subsets]), abs=1e-9)
-            expected = math.log(np.mean([best[list(s)].max() for s in subsets]))
+            expected = np.mean([math.log(best[list(s)].max()) for s in subsets])
             assert curves.best[t, j] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_expected_best_favours_no_kind_of_arm():
+    """Geometric for both: the mean over all orders in which the samples could have come is the mean over subsets."""
+    rows = run_of(0.3, tasks=1, k=5)
+    bon = build_curves(arm("bon", rows), frozenset({"t00"}))
+    orders = [
+        build_curves(
+            arm("ttt", [dataclasses.replace(r, index=i) for r, i in zip(rows, order, strict=True)], strategy="ttt"),
+            frozenset({"t00"}),
+        ).best[0]
+        for order in itertools.permutations(range(5))
+    ]
+    assert bon.best[0, -1] > bon.best[0, 0]
+    assert np.mean(orders, axis=0) == pytest.approx(bon.best[0], abs=1e-9)
 
 
 def test_a_sequence_is_its_prefixes_with_an_interval_over_seeds():

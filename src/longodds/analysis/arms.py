@@ -62,7 +62,7 @@ class ArmData:
 @dataclass(frozen=True, slots=True)
 class Curves:
     """grid: (g,) values of K from 1 to n. any_fast, any_fast_sig: (tasks, g) chances; None where a timing, or an
-    interval, is missing. best: (tasks, g) log of the expected best speedup. by_seed: the same three as (seeds, g) means
+    interval, is missing. best: (tasks, g) expected log of the best speedup. by_seed: the same three as (seeds, g) means
     over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown."""
 
     data: ArmData
@@ -115,10 +115,11 @@ NONE: Tables = (None, None, None)
 
 
 def _values(t: TaskPool, has_intervals: bool) -> Tables:
-    """(n,) flags on the point speedup, flags on the bound at the task's level, best-so-far-able speedups."""
+    """(n,) flags on the point speedup, flags on the bound at the task's level, log-speedups, 0 at the least. Logs before
+    any mean over subsets: a sequence has the log of one best, and the log of a mean is larger than the mean of logs."""
     sig = fast_flags(t.correct, bounds_of(t)) if has_intervals else None
     best = np.where(t.correct, np.maximum(t.speedup, KEPT_REFERENCE), KEPT_REFERENCE)
-    return fast_flags(t.correct, t.speedup), sig, best
+    return fast_flags(t.correct, t.speedup), sig, np.log(best)
 
 
 def _stack(columns: list[Tables], which: int) -> list[Floats] | None:
@@ -136,7 +137,7 @@ def _exchangeable(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int
     tables = (
         None if flags is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in flags]),
         None if sig is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in sig]),
-        None if best is None else np.log(np.stack([expected_best(b, ks) for b in best])),
+        None if best is None else np.stack([expected_best(b, ks) for b in best]),
     )
     decide_by_winners(tables[1], tasks, ks, 1.0)
     return grid, max(len(np.unique(t.group)) for t in tasks), tables, NONE
@@ -158,7 +159,6 @@ def _sequence(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int, Ta
             by_seed.append(None)
             continue
         rows = np.stack([prefix_best(known[i][order])[grid - 1] for i, _, order in cells])
-        rows = np.log(rows) if which == 2 else rows
         by_task.append(np.stack([rows[task == i].mean(axis=0) for i in range(len(tasks))]))
         by_seed.append(np.stack([rows[seed == g].mean(axis=0) for g in np.unique(seed)]))
     return grid, len(np.unique(seed)), (by_task[0], by_task[1], by_task[2]), (by_seed[0], by_seed[1], by_seed[2])

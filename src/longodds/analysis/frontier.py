@@ -33,7 +33,7 @@ METRIC_TABLES = {"any_of_k": 0, "any_of_k_sig": 1, "expected_best_speedup": 2}
 
 
 def table_of(arm: Curves, metric: str) -> Floats | None:
-    """(tasks, g) values of a metric; logs for the expected best speedup."""
+    """(tasks, g) values of a metric; expected logs for the best speedup."""
     return (arm.any_fast, arm.any_fast_sig, arm.best)[METRIC_TABLES[metric]]
 
 
