@@ -59,11 +59,17 @@ class ArmData:
     totals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
 
 
+Tables = tuple["Floats | None", "Floats | None", "Floats | None"]
+NONE: Tables = (None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Curves:
     """grid: (g,) values of K from 1 to n. any_fast, any_fast_sig: (tasks, g) chances; None where a timing, or an
     interval, is missing. best: (tasks, g) expected log of the best speedup. by_seed: the same three as (seeds, g) means
-    over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown."""
+    over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown. each: by task, the same three of every
+    sample alone. drawn: by task, its rows in the order of drawing; of every seed of a sequence, of all samples together
+    where they are exchangeable."""
 
     data: ArmData
     tasks: list[TaskPool]
@@ -75,8 +81,10 @@ class Curves:
     any_fast: Floats | None
     any_fast_sig: Floats | None
     best: Floats | None
-    by_seed: tuple[Floats | None, Floats | None, Floats | None]
+    by_seed: Tables
     cost: dict[str, dict[str, Floats]]
+    each: list[Tables]
+    drawn: list[list[Ints]]
 
     def interval(self, which: int, k: int) -> tuple[float, float] | None:
         """95 % interval of curve `which` (any_fast, any_fast_sig, best) at K: over tasks, or seeds of a sequence."""
@@ -107,11 +115,11 @@ def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
     build = _exchangeable if exchangeable else _sequence
     grid, seeds, tables, by_seed = build(chosen, pools.has_intervals)
     cost = _costs(data, chosen, grid, exchangeable=exchangeable)
-    return Curves(data, chosen, pools.has_intervals, exchangeable, int(grid[-1]), seeds, grid, *tables, by_seed, cost)
-
-
-Tables = tuple["Floats | None", "Floats | None", "Floats | None"]
-NONE: Tables = (None, None, None)
+    each = [_values(t, pools.has_intervals) for t in chosen]
+    by_group = [[_order(t, int(g)) for g in np.unique(t.group)] for t in chosen]
+    drawn = [[np.lexsort((t.group, t.index))] for t in chosen] if exchangeable else by_group
+    known = (data, chosen, pools.has_intervals, exchangeable, int(grid[-1]), seeds, grid)
+    return Curves(*known, *tables, by_seed, cost, each, drawn)
 
 
 def _values(t: TaskPool, has_intervals: bool) -> Tables:
