@@ -123,8 +123,10 @@ def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
 
 
 def _values(t: TaskPool, has_intervals: bool) -> Tables:
-    """(n,) flags on the point speedup, flags on the bound at the task's level, log-speedups, 0 at the least. Logs before
-    any mean over subsets: a sequence has the log of one best, and the log of a mean is larger than the mean of logs."""
+    """(n,) flags on the point speedup, flags on the bound at the task's level, log-speedups, 0 at the least.
+
+    Logs before any mean over subsets: a sequence has the log of one best, and the log of a mean exceeds a mean of logs.
+    """
     sig = fast_flags(t.correct, bounds_of(t)) if has_intervals else None
     best = np.where(t.correct, np.maximum(t.speedup, KEPT_REFERENCE), KEPT_REFERENCE)
     return fast_flags(t.correct, t.speedup), sig, np.log(best)
