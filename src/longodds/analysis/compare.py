@@ -32,7 +32,8 @@ UNITS = {
 def compare_arms(arms: Sequence[ArmData], *, axis: str = "samples", seed: int = 0) -> CompareDocument:
     """The document of `compare --json`.
 
-    arms: runs; only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
+    arms: runs, of several by first measurements alone (`remeasured` 0: not all kinds of runs measure winners again);
+    only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
     drives the bootstrap. Raises UserError for an unknown axis, no task in common, verdicts of a task that can't be
     compared between runs, or an axis on which some run's cost is not known.
     """
