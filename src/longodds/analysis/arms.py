@@ -48,7 +48,8 @@ class Learning:
 @dataclass(frozen=True, slots=True)
 class ArmData:
     """A run as read. parameters: active ones of the policy, None if unknown. prices: `price_prompt`, `price_sampled`
-    per million tokens, `price_device` per hour. totals: cost of the whole run, charged and run."""
+    per million tokens, `price_device` per hour. learned_from: tasks that the weights were learned from in order to be
+    used on others (rlvr). totals: cost of the whole run, charged and run."""
 
     run: str
     strategy: str
@@ -56,6 +57,7 @@ class ArmData:
     parameters: int | None = None
     prices: Mapping[str, float] = field(default_factory=dict[str, float])
     learning: tuple[Learning, ...] = ()
+    learned_from: frozenset[str] = frozenset()
     totals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
 
 
@@ -189,7 +191,6 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
     for account in ACCOUNTS:
         each = _sample_costs(data, account)
         prompt = _prompt_costs(data)
-        learned = len(np.unique(data.table.task))  # by all tasks of the run, not only by those that are compared
         rows = [np.flatnonzero(data.table.task == data.table.task_ids.index(t.task_id)) for t in tasks]
         if exchangeable:
             mean = np.mean([each[r].mean(axis=0) for r in rows], axis=0)
@@ -198,22 +199,41 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
             calls = np.maximum(k * _calls(data, rows), 1.0) if account == "run" else np.ones_like(k)
             total = calls * once + k * mean
         else:
-            seeds = [c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, learned, account)]
+            before = _paid_before(data, {t.task_id for t in tasks}, each, prompt, account)
+            seeds = [c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, before, account)]
             total = np.mean(seeds, axis=0)
         out[account] = {axis: total[:, i] for i, axis in enumerate(AXES)}
     return out
 
 
 def _prefix_costs(
-    data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int, account: str
+    data: ArmData,
+    rows: Ints,
+    each: Floats,
+    prompt: Floats,
+    grid: Ints,
+    before: list[tuple[float, Floats]],
+    account: str,
 ) -> list[Floats]:
-    """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step and for every sample
-    that has its own; by what was run, at every call."""
+    """Per seed of one task: (g, axes) cost of the first K samples. before: (step, cost) that is paid before the first
+    sample of that step or a later one."""
     found: list[Floats] = []
+    for step, spent in _spent(data, rows, each, prompt, account):
+        for at, cost in before:
+            later = np.flatnonzero(step >= at)
+            if len(later):
+                spent[later[0]] += cost
+        found.append(np.cumsum(spent, axis=0)[grid - 1])
+    return found
+
+
+def _spent(data: ArmData, rows: Ints, each: Floats, prompt: Floats, account: str) -> list[tuple[Floats, Floats]]:
+    """Per seed of one task, in the order of drawing: (n,) steps and (n, axes) costs of the samples, with the prompt
+    again at every step and for every sample that has its own; by what was run, at every call."""
+    found: list[tuple[Floats, Floats]] = []
     for replicate in np.unique(data.table.replicate[rows]):
         mine = rows[data.table.replicate[rows] == replicate]
-        step = data.table["step"][mine]
-        mine = mine[np.lexsort((data.table["index"][mine], step))]
+        mine = mine[np.lexsort((data.table["index"][mine], data.table["step"][mine]))]
         step = data.table["step"][mine]
         spent = each[mine].copy()
         asked = np.append(True, step[1:] != step[:-1]) | (data.table["own_prompt"][mine] == 1)
@@ -221,12 +241,26 @@ def _prefix_costs(
             call = data.table["call"][mine]
             asked |= np.append(True, call[1:] != call[:-1])
         spent[asked] += prompt[mine][asked]
-        for learning in data.learning:
-            later = np.flatnonzero(step >= learning.step)
-            if len(later):
-                spent[later[0]] += _learning_costs(data, learning) / n_tasks
-        found.append(np.cumsum(spent, axis=0)[grid - 1])
+        found.append((step, spent))
     return found
+
+
+def _paid_before(
+    data: ArmData, compared: set[str], each: Floats, prompt: Floats, account: str
+) -> list[tuple[float, Floats]]:
+    """(step, cost per task) of steps of learning, shared by all tasks of the run, compared or not.
+
+    Samples of tasks that were only learned from, and are not compared, are a part of learning: the weights of the next
+    step were made of them. Such tasks take no share.
+    """
+    t = data.table
+    only = np.array([name in data.learned_from and name not in compared for name in t.task_ids], dtype=bool)
+    users = len(np.unique(t.task[~only[t.task]]))
+    paid = [(float(step.step), _learning_costs(data, step) / users) for step in data.learning]
+    for task in np.unique(t.task[only[t.task]]):
+        for steps, spent in _spent(data, np.flatnonzero(t.task == task), each, prompt, account):
+            paid += [(float(s) + 1, spent[steps == s].sum(axis=0) / users) for s in np.unique(steps)]
+    return paid
 
 
 def _calls(data: ArmData, rows: list[Ints]) -> float:

@@ -45,8 +45,18 @@ def read_arm(name: str, run: RunDir, *, remeasured: bool = True) -> ArmData:
         parameters=int(parameters) if parameters else None,
         prices=prices,
         learning=_learning(run),
+        learned_from=_learned_from(run),
         totals={account: dict(c) for account, c in cost_document(derive_cost(run), prices).items()},
     )
+
+
+def _learned_from(run: RunDir) -> frozenset[str]:
+    """Tasks that rlvr learned from; those that it is judged on have the other numbers of a step (`Rounds`)."""
+    if run.config.get("kind") != "rlvr":
+        return frozenset()
+    k = int(run.config["k"])
+    width = k + int(run.config["eval_k"])
+    return frozenset(str(row["task_id"]) for row in run.sample_rows() if row["index"] % width < k)
 
 
 def _learning(run: RunDir) -> tuple[Learning, ...]:
