@@ -335,6 +335,23 @@ def test_the_document_has_what_the_contract_names():
     assert any("not timed" in w for w in d["warnings"])
 
 
+def test_learning_without_a_price_has_no_cost_in_money():
+    """Tokens that were trained on have no price: on a service that is paid by tokens a run would learn for nothing."""
+    by_token = {"price_prompt": 1.0, "price_sampled": 2.0, "price_device": 0.0}
+    steps = run_of(0.3, rng=1, step=lambda i: i // 8)
+    bon = arm("bon", run_of(0.3), prices=by_token)
+    ttt = arm("ttt", steps, strategy="ttt", prices=by_token, learning=(Learning(1, trained_tokens=50.0, seconds=6.0),))
+    assert compare_arms([bon, ttt], axis="tokens")["arms"][1]["curve"][-1]["cost"]["cost"] is None
+    with pytest.raises(
+        UserError, match=r"ttt: its cost in cost is not known: its learning has no price but --price-de"
+    ):
+        compare_arms([bon, ttt], axis="cost")
+    by_hour = dataclasses.replace(ttt, prices={**by_token, "price_device": 3600.0})
+    assert compare_arms([bon, by_hour], axis="cost")["frontier"]
+    nothing = dataclasses.replace(ttt, learning=(Learning(1, seconds=6.0),))
+    assert compare_arms([bon, nothing], axis="cost")["frontier"]
+
+
 @pytest.mark.parametrize("seconds", [0.0, math.nan])
 def test_a_cost_that_nobody_metered_is_not_known(seconds):
     unmetered = arm("import", run_of(0.3, rng=1), seconds=seconds)

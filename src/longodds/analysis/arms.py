@@ -308,8 +308,9 @@ def _prompt_costs(data: ArmData) -> Floats:
 
 
 def _learning_costs(data: ArmData, step: Learning) -> Floats:
-    """(axes,) of one step of learning."""
+    """(axes,) of one step of learning. Its tokens have no price: money is known by the hour alone."""
     p = math.nan if not data.parameters else float(data.parameters)
     flops = p * (6.0 * step.trained_tokens + 2.0 * step.scored_tokens)
-    money = _money(data, np.zeros(1), np.zeros(1), np.array([step.seconds]))[0]
+    priced = data.prices.get("price_device") or not (step.trained_tokens or step.scored_tokens)
+    money = _money(data, np.zeros(1), np.zeros(1), np.array([step.seconds]))[0] if priced else math.nan
     return np.array([0.0, step.trained_tokens + step.scored_tokens, flops, step.seconds, money])

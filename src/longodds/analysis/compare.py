@@ -99,8 +99,11 @@ def _refuse_unknown_cost(curves: Sequence[Curves], axis: str) -> None:
         cost = c.cost["charged"][axis]
         # No sample is drawn and judged for nothing: a run that cost nothing at all is one that nobody metered.
         if not bool(np.isfinite(cost).all()) or not bool(np.any(cost > 0)):
+            unpriced = "its learning has no price but --price-device, which it was run without"
             remedy = {
-                "cost": "it was run without prices (--price-sampled, --price-device)",
+                "cost": unpriced
+                if c.data.learning and any(c.data.prices.values())
+                else "it was run without prices (--price-sampled, --price-device)",
                 "flops": "the size of its policy is not recorded",
             }.get(axis, "its rows do not record it")
             raise UserError(f"{c.data.run}: its cost in {axis} is not known: {remedy}; choose another --axis")
