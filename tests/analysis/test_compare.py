@@ -279,6 +279,17 @@ def test_a_test_looks_at_as_many_samples_of_both():
     assert matched_values(b, b, "expected_best_speedup", 3.0, 3.0)[0] == pytest.approx(b.best[:, 2])
 
 
+def test_equal_values_have_no_interval_of_width_zero():
+    """Ten tasks that show no difference: up to 0.31 of all tasks might (Clopper-Pearson for none of ten)."""
+    d = compare_arms([arm("a", run_of(1.0, tasks=10)), arm("b", run_of(1.0, tasks=10, rng=1))])
+    share, ratio = (
+        next(t for t in d["tests"] if t["metric"] == m and t["test"] == "paired permutation")
+        for m in ("any_of_k_sig", "expected_best_speedup")
+    )
+    assert share["ci"] == pytest.approx([-(1 - 0.025**0.1), 1 - 0.025**0.1])
+    assert ratio["ci"] is None
+
+
 def test_more_expensive_samples_lose_at_equal_cost():
     rows = run_of(0.1, tasks=24, k=32, rng=1)
     cheap, dear = arm("cheap", rows, sampled=10, prompt=0), arm("dear", rows, sampled=160, prompt=0)

@@ -224,7 +224,9 @@ def _pair(
         "effect_name": "Cohen's h" if share else "ratio",
         **more,
     }
-    interval = Bootstrap(range(len(d))).interval(d)
+    bootstrap = Bootstrap(range(len(d)))
+    # No ratio differs from 1 on any task: resampling can't tell how large one might be.
+    interval = bootstrap.of_differences(d, (0.95,))[0] if share else bootstrap.interval(d) if d.any() else None
     p = sign_flip_test(tested)[1]
     positive, sign_p = sign_test(tested)
     rank_sum, rank_p = wilcoxon_test(tested)
