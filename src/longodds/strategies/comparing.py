@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from longodds.analysis.arms import ArmData, Learning
 from longodds.analysis.compare import compare_arms
+from longodds.analysis.scaling import early_stops
 from longodds.store import RunDir, cost_document, derive_cost
 from longodds.strategies.reading import check_seed, open_runs, read_table
 
@@ -29,7 +30,9 @@ def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareD
     # Only best_of_n and refine measure a winner again, and at its own K = n, where other runs may not be: for all runs
     # alike, samples count by their first measurement, at the level of the task's distinct candidates.
     arms = [read_arm(name, run, remeasured=len(opened) == 1) for name, run in opened.items()]
-    return compare_arms(arms, axis=axis, seed=seed)
+    document = compare_arms(arms, axis=axis, seed=seed)
+    document["warnings"] += early_stops({name: run.metrics() for name, run in opened.items()})
+    return document
 
 
 def read_arm(name: str, run: RunDir, *, remeasured: bool = True) -> ArmData:
