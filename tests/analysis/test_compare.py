@@ -14,7 +14,7 @@ from synthetic_samples import sample, study
 from longodds.analysis.arms import ArmData, Learning, build_curves, seed_interval
 from longodds.analysis.compare import compare_arms
 from longodds.analysis.estimators import dense_grid
-from longodds.analysis.frontier import affordable, difference, equivalents, value_at
+from longodds.analysis.frontier import _row, affordable, difference, equivalents, matched_values, value_at
 from longodds.analysis.select import select_runs
 from longodds.analysis.table import tabulate
 from longodds.errors import UserError
@@ -71,8 +71,23 @@ def test_an_exchangeable_arm_is_the_mean_over_all_subsets():
         for j, k in enumerate(curves.grid):
             subsets = list(itertools.combinations(range(5), int(k)))
             assert curves.any_fast[t, j] == pytest.approx(np.mean([fast[list(s)].any() for s in subsets]), abs=1e-9)
-            expected = math.log(np.mean([best[list(s)].max() for s in subsets]))
+            expected = np.mean([math.log(best[list(s)].max()) for s in subsets])
             assert curves.best[t, j] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_expected_best_favours_no_kind_of_arm():
+    """Geometric for both: the mean over all orders in which the samples could have come is the mean over subsets."""
+    rows = run_of(0.3, tasks=1, k=5)
+    bon = build_curves(arm("bon", rows), frozenset({"t00"}))
+    orders = [
+        build_curves(
+            arm("ttt", [dataclasses.replace(r, index=i) for r, i in zip(rows, order, strict=True)], strategy="ttt"),
+            frozenset({"t00"}),
+        ).best[0]
+        for order in itertools.permutations(range(5))
+    ]
+    assert bon.best[0, -1] > bon.best[0, 0]
+    assert np.mean(orders, axis=0) == pytest.approx(bon.best[0], abs=1e-9)
 
 
 def test_a_sequence_is_its_prefixes_with_an_interval_over_seeds():
@@ -234,6 +249,47 @@ def test_arms_of_one_policy_are_hardly_ever_told_apart():
     assert said <= 3
 
 
+@pytest.mark.parametrize(("strategy", "budget"), [("ttt", 8.0), ("best_of_n", 7.0)])
+def test_a_skewed_difference_makes_no_arm_the_best(strategy, budget):
+    """Where nearly every task succeeds, what one of 8 samples reached less an expectation over 8 of 32 is skewed:
+    flipping its signs called one of two equal arms the best in 16 (ttt) and 7 (best_of_n) of these 40 studies."""
+    said = 0
+    for i in range(40):
+        a = arm("long", run_of(0.3, tasks=12, k=32, rng=2 * i))
+        b = arm("short", run_of(0.3, tasks=12, k=8, rng=2 * i + 1), strategy=strategy)
+        curves = [build_curves(x, all_tasks(x)) for x in (a, b)]
+        said += _row(curves, "samples", "charged", "any_of_k", budget)["best"] is not None
+    assert said <= 2
+
+
+def test_a_test_looks_at_as_many_samples_of_both():
+    """Seeds of a sequence beside runs of Best-of-N in the order of drawing; the estimate is of all samples."""
+    ttt = arm("ttt", run_of(0.2, tasks=12, k=4, seeds=2, rng=1, step=lambda i: i // 2), strategy="ttt")
+    bon = arm("bon", run_of(0.2, tasks=12, k=20, rng=2))
+    a, b = (build_curves(x, all_tasks(x)) for x in (ttt, bon))
+    mine, theirs = matched_values(a, b, "any_of_k", 4.0, 4.0)
+    assert mine == pytest.approx(a.any_fast[:, -1])
+    flags = np.array([t.speedup > 1 for t in b.tasks])
+    assert theirs.tolist() == ((flags[:, :4].any(axis=1) + 1.0 * flags[:, 4:8].any(axis=1)) / 2).tolist()
+    half = matched_values(a, b, "any_of_k", 3.5, 3.5)[1]
+    by_run = [(flags[:, s : s + 3].any(axis=1) + 1.0 * flags[:, s : s + 4].any(axis=1)) / 2 for s in (0, 4)]
+    assert half == pytest.approx(np.mean(by_run, axis=0))
+    row = next(t for t in compare_arms([ttt, bon])["tests"] if t["metric"] == "any_of_k_sig")
+    assert row["statistic"] == pytest.approx(float((a.any_fast_sig[:, -1] - b.any_fast_sig[:, 3]).mean()))
+    assert matched_values(b, b, "expected_best_speedup", 3.0, 3.0)[0] == pytest.approx(b.best[:, 2])
+
+
+def test_equal_values_have_no_interval_of_width_zero():
+    """Ten tasks that show no difference: up to 0.31 of all tasks might (Clopper-Pearson for none of ten)."""
+    d = compare_arms([arm("a", run_of(1.0, tasks=10)), arm("b", run_of(1.0, tasks=10, rng=1))])
+    share, ratio = (
+        next(t for t in d["tests"] if t["metric"] == m and t["test"] == "paired permutation")
+        for m in ("any_of_k_sig", "expected_best_speedup")
+    )
+    assert share["ci"] == pytest.approx([-(1 - 0.025**0.1), 1 - 0.025**0.1])
+    assert ratio["ci"] is None
+
+
 def test_more_expensive_samples_lose_at_equal_cost():
     rows = run_of(0.1, tasks=24, k=32, rng=1)
     cheap, dear = arm("cheap", rows, sampled=10, prompt=0), arm("dear", rows, sampled=160, prompt=0)
@@ -288,6 +344,23 @@ def test_the_document_has_what_the_contract_names():
     assert d["arms"][0]["curve"][0]["any_of_k"] is None
     assert d["arms"][0]["per_sample"] is None
     assert any("not timed" in w for w in d["warnings"])
+
+
+def test_learning_without_a_price_has_no_cost_in_money():
+    """Tokens that were trained on have no price: on a service that is paid by tokens a run would learn for nothing."""
+    by_token = {"price_prompt": 1.0, "price_sampled": 2.0, "price_device": 0.0}
+    steps = run_of(0.3, rng=1, step=lambda i: i // 8)
+    bon = arm("bon", run_of(0.3), prices=by_token)
+    ttt = arm("ttt", steps, strategy="ttt", prices=by_token, learning=(Learning(1, trained_tokens=50.0, seconds=6.0),))
+    assert compare_arms([bon, ttt], axis="tokens")["arms"][1]["curve"][-1]["cost"]["cost"] is None
+    with pytest.raises(
+        UserError, match=r"ttt: its cost in cost is not known: its learning has no price but --price-de"
+    ):
+        compare_arms([bon, ttt], axis="cost")
+    by_hour = dataclasses.replace(ttt, prices={**by_token, "price_device": 3600.0})
+    assert compare_arms([bon, by_hour], axis="cost")["frontier"]
+    nothing = dataclasses.replace(ttt, learning=(Learning(1, seconds=6.0),))
+    assert compare_arms([bon, nothing], axis="cost")["frontier"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, math.nan])

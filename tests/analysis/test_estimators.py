@@ -135,6 +135,15 @@ def test_equivalent_k_interpolates_on_the_log_axis_and_names_both_ends():
     assert equivalent_k(ks, curve, math.nan) is None
 
 
+def test_equivalent_k_is_where_a_falling_curve_first_reaches_the_value():
+    """At K = 16 winners that are measured again decide, and some of them fail."""
+    ks, curve = [1, 2, 4, 8, 16], [0.2, 0.4, 0.6, 0.8, 0.6]
+    assert equivalent_k(ks, curve, 0.7) == pytest.approx(2**2.5)
+    assert equivalent_k(ks, curve, 0.8) == 8
+    assert equivalent_k(ks, curve, 0.6) == 4
+    assert equivalent_k(ks, curve, 0.9) == ">n"
+
+
 def test_small_helpers():
     assert prefix_best([[1, 3, 2], [0, -1, 4]]).tolist() == [[1, 3, 3], [0, 0, 4]]
     assert geometric_mean([2.0, 8.0]) == pytest.approx(4.0)

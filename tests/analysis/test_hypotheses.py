@@ -113,6 +113,32 @@ def test_interval_of_a_share_that_never_varied_is_exact():
     assert mean_interval([1.0, math.nan], [0, 1]) is None
 
 
+@pytest.mark.parametrize("n", [30, 60, 100])
+def test_no_difference_is_false_in_at_most_5_percent(n):
+    """All that differ do so one way, in a true share just beyond the margin of 0.10; resampling alone: up to 18 %."""
+    bootstrap = Bootstrap(range(n))
+    highs = [bootstrap.of_differences([1.0] * x + [0.0] * (n - x), (0.90,))[0][1] for x in range(n // 5)]
+    said = [x for x, high in enumerate(highs) if high <= 0.10]
+    assert 0 in said
+    assert stats.binom.pmf(said, n, 0.101).sum() <= 0.05
+
+
+def test_differences_reach_as_far_as_their_counts():
+    bootstrap = Bootstrap(range(20))
+    (low, high), wide = bootstrap.of_differences([1.0] * 3 + [0.0] * 17, (0.90, 0.95))
+    assert wide[0] < low and high < wide[1]
+    exact = stats.binomtest(3, 20).proportion_ci(0.90, method="exact")
+    assert high == pytest.approx(exact.high)
+    assert low == pytest.approx(0.15 - math.hypot(0.15 - exact.low, 1 - 0.05 ** (1 / 20)))
+    mirrored = bootstrap.of_differences([-1.0] * 3 + [0.0] * 17, (0.90,))[0]
+    assert mirrored == pytest.approx((-high, -low), abs=0.01)
+    smooth = np.linspace(-0.3, 0.4, 20)  # expectations: there is nothing to count
+    assert bootstrap.of_differences(smooth, (0.95,))[0] == bootstrap.interval(smooth)
+    seeds = Bootstrap(np.repeat(np.arange(10), 3)).of_differences([1.0, 0.0, 0.0] + [0.0] * 27, (0.90,))[0]
+    assert seeds[1] > 1 / 30 + 0.2  # tasks are counted, not their cells: few as they are
+    assert Bootstrap([]).of_differences([], (0.90,)) == [None]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("tasks", "seeds"), [(20, 1), (20, 3), (40, 2), (24, 1)])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from longodds.errors import InfraError, UserError
 from longodds.store import RunDir, TaskRecord, VerdictRow, cost_document, derive_cost, sample_id
 from longodds.store.rows import sample_from_row, sample_to_row, task_from_row, task_to_row
-from longodds.types import Completion, Message, Prompt, Sample, Status, Task, Verdict, digest_text
+from longodds.types import Completion, Cost, Message, Prompt, Sample, Status, Task, Verdict, digest_text
 
 TASK = Task("cpu/t", "cpu", "class Model: ...", digest_text("class Model: ..."), {"family": "f"})
 CONFIG = {"k": 2, "temperature": 0.8}
@@ -232,6 +232,9 @@ def test_cost_is_charged_beside_run(tmp_path):
     document = cost_document(costs, {"price_sampled": 1e6, "price_prompt": 0.0})
     assert document["charged"]["money"] == 9.0
     assert "money" not in cost_document(costs, {"price_sampled": 0.0})["run"]
+    learned = {"run": ran + Cost(trained_tokens=5, device_seconds=3600.0)}  # its tokens have no price
+    assert "money" not in cost_document(learned, {"price_sampled": 1e6})["run"]
+    assert cost_document(learned, {"price_device": 2.0})["run"]["money"] > 2.0
 
 
 LOGPROB = st.floats(max_value=0, width=32, allow_infinity=False)

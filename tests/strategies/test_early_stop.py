@@ -10,10 +10,12 @@ import statistics
 import pytest
 from run_fakes import FakeEvaluator, FakePolicy, Recorder, make_tasks
 
+from longodds.cli.report import make_report
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.store import RunDir
 from longodds.strategies.best_of_n import best_of_n
+from longodds.strategies.comparing import compare
 from longodds.strategies.early import expected_gain
 from longodds.strategies.selecting import select
 from longodds.types import Completion, Sample, Status, Verdict
@@ -94,6 +96,22 @@ def test_cells_stop_where_more_would_not_help(tmp_path):
     cost = json.loads((tmp_path / "r" / "cost.json").read_text())["charged"]
     assert cost["sampled_tokens"] == sum(len(s.completion.token_ids) for s in run.samples())
     assert select(tmp_path / "r")["n_cells"] == 6
+
+
+def test_curves_of_cells_that_stopped_come_with_a_warning(tmp_path):
+    """Where a cell stops depends on its outcomes, so that no subset of its samples is a fair one."""
+    go(tmp_path / "r")
+    go(tmp_path / "whole", stop_gain=None)
+    ended = sum("expected_gain" in m for m in RunDir.open(tmp_path / "r").metrics())
+    want = f"{tmp_path / 'r'}: --stop-gain ended {ended} cells"
+    for document in (select(tmp_path / "r", tmp_path / "whole"), compare(tmp_path / "r", tmp_path / "whole")):
+        assert [w for w in document["warnings"] if "--stop-gain" in w and w.startswith(want)]
+        assert sum("--stop-gain" in w for w in document["warnings"]) == 1
+    make_report([tmp_path / "r"], tmp_path / "page.html", result=select(tmp_path / "r"))
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("--stop-gain ended") == 1
+    make_report([tmp_path / "r"], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == page
 
 
 @pytest.mark.parametrize("stop", [0, 4, 7, 11])

@@ -9,11 +9,13 @@ import pytest
 from run_fakes import FakeEvaluator, Recorder, make_tasks
 from tabular import TabularLearner
 
+from longodds.analysis.arms import build_curves
 from longodds.config import resolve
 from longodds.errors import InfraError, UserError
-from longodds.store import RunDir
+from longodds.store import RunDir, derive_cost
 from longodds.strategies import adapt
 from longodds.strategies.adapt import rlvr, ttt
+from longodds.strategies.comparing import read_arm
 from longodds.strategies.learning_settings import RLVRSettings, SDPOSettings, TTTSettings
 
 FLAGS = {"suite": "fake", "k": 6, "held_out": 3, "lr": 0.3, "temperature": 1.0, "steps": 3, "max_kl": 50.0}
@@ -319,6 +321,22 @@ def test_each_task_once_an_epoch_and_the_eval_half_is_only_looked_at(tmp_path):
     assert all(r["held_out"]["n"] == 8 for r in done.rows if r["held_out"])
     # the eval half shares no prompt with what was learned
     assert len(learner.table) <= 4
+
+
+def test_what_the_weights_were_learned_from_is_charged_to_the_tasks_they_are_used_on(tmp_path):
+    outer(tmp_path / "r")
+    run = RunDir.open(tmp_path / "r")
+    arm, whole = read_arm("r", run), derive_cost(run)
+    assert arm.learned_from == {f"fake/t{i}" for i in range(4)}
+    for account in ("charged", "run"):
+        charged = build_curves(arm, frozenset({"fake/t4", "fake/t5"})).cost[account]
+        spent = whole[account]
+        assert charged["samples"][-1] * 2 == pytest.approx(len(run.samples()))
+        assert charged["device-seconds"][-1] * 2 == pytest.approx(spent.device_seconds)
+        tokens = spent.prompt_tokens + spent.sampled_tokens + spent.scored_tokens + spent.trained_tokens
+        assert charged["tokens"][-1] * 2 == pytest.approx(tokens)
+    every = build_curves(arm, frozenset(f"fake/t{i}" for i in range(6))).cost["charged"]
+    assert every["samples"].tolist() == list(range(1, len(every["samples"]) + 1))  # each pays for its own
 
 
 def test_nothing_is_chosen_by_the_eval_half_and_nothing_of_it_is_learned(tmp_path):

@@ -48,7 +48,8 @@ class Learning:
 @dataclass(frozen=True, slots=True)
 class ArmData:
     """A run as read. parameters: active ones of the policy, None if unknown. prices: `price_prompt`, `price_sampled`
-    per million tokens, `price_device` per hour. totals: cost of the whole run, charged and run."""
+    per million tokens, `price_device` per hour. learned_from: tasks that the weights were learned from in order to be
+    used on others (rlvr). totals: cost of the whole run, charged and run."""
 
     run: str
     strategy: str
@@ -56,14 +57,21 @@ class ArmData:
     parameters: int | None = None
     prices: Mapping[str, float] = field(default_factory=dict[str, float])
     learning: tuple[Learning, ...] = ()
+    learned_from: frozenset[str] = frozenset()
     totals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
+
+
+Tables = tuple["Floats | None", "Floats | None", "Floats | None"]
+NONE: Tables = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
     """grid: (g,) values of K from 1 to n. any_fast, any_fast_sig: (tasks, g) chances; None where a timing, or an
-    interval, is missing. best: (tasks, g) log of the expected best speedup. by_seed: the same three as (seeds, g) means
-    over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown."""
+    interval, is missing. best: (tasks, g) expected log of the best speedup. by_seed: the same three as (seeds, g) means
+    over tasks, for a sequence. cost: account -> axis -> (g,), nan where unknown. each: by task, the same three of every
+    sample alone. drawn: by task, its rows in the order of drawing; of every seed of a sequence, of all samples together
+    where they are exchangeable."""
 
     data: ArmData
     tasks: list[TaskPool]
@@ -75,8 +83,10 @@ class Curves:
     any_fast: Floats | None
     any_fast_sig: Floats | None
     best: Floats | None
-    by_seed: tuple[Floats | None, Floats | None, Floats | None]
+    by_seed: Tables
     cost: dict[str, dict[str, Floats]]
+    each: list[Tables]
+    drawn: list[list[Ints]]
 
     def interval(self, which: int, k: int) -> tuple[float, float] | None:
         """95 % interval of curve `which` (any_fast, any_fast_sig, best) at K: over tasks, or seeds of a sequence."""
@@ -107,18 +117,21 @@ def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
     build = _exchangeable if exchangeable else _sequence
     grid, seeds, tables, by_seed = build(chosen, pools.has_intervals)
     cost = _costs(data, chosen, grid, exchangeable=exchangeable)
-    return Curves(data, chosen, pools.has_intervals, exchangeable, int(grid[-1]), seeds, grid, *tables, by_seed, cost)
-
-
-Tables = tuple["Floats | None", "Floats | None", "Floats | None"]
-NONE: Tables = (None, None, None)
+    each = [_values(t, pools.has_intervals) for t in chosen]
+    by_group = [[_order(t, int(g)) for g in np.unique(t.group)] for t in chosen]
+    drawn = [[np.lexsort((t.group, t.index))] for t in chosen] if exchangeable else by_group
+    known = (data, chosen, pools.has_intervals, exchangeable, int(grid[-1]), seeds, grid)
+    return Curves(*known, *tables, by_seed, cost, each, drawn)
 
 
 def _values(t: TaskPool, has_intervals: bool) -> Tables:
-    """(n,) flags on the point speedup, flags on the bound at the task's level, best-so-far-able speedups."""
+    """(n,) flags on the point speedup, flags on the bound at the task's level, log-speedups, 0 at the least.
+
+    Logs before any mean over subsets: a sequence has the log of one best, and the log of a mean exceeds a mean of logs.
+    """
     sig = fast_flags(t.correct, bounds_of(t)) if has_intervals else None
     best = np.where(t.correct, np.maximum(t.speedup, KEPT_REFERENCE), KEPT_REFERENCE)
-    return fast_flags(t.correct, t.speedup), sig, best
+    return fast_flags(t.correct, t.speedup), sig, np.log(best)
 
 
 def _stack(columns: list[Tables], which: int) -> list[Floats] | None:
@@ -136,7 +149,7 @@ def _exchangeable(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int
     tables = (
         None if flags is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in flags]),
         None if sig is None else np.stack([any_of_k(len(f), int(f.sum()), ks) for f in sig]),
-        None if best is None else np.log(np.stack([expected_best(b, ks) for b in best])),
+        None if best is None else np.stack([expected_best(b, ks) for b in best]),
     )
     decide_by_winners(tables[1], tasks, ks, 1.0)
     return grid, max(len(np.unique(t.group)) for t in tasks), tables, NONE
@@ -158,7 +171,6 @@ def _sequence(tasks: list[TaskPool], has_intervals: bool) -> tuple[Ints, int, Ta
             by_seed.append(None)
             continue
         rows = np.stack([prefix_best(known[i][order])[grid - 1] for i, _, order in cells])
-        rows = np.log(rows) if which == 2 else rows
         by_task.append(np.stack([rows[task == i].mean(axis=0) for i in range(len(tasks))]))
         by_seed.append(np.stack([rows[seed == g].mean(axis=0) for g in np.unique(seed)]))
     return grid, len(np.unique(seed)), (by_task[0], by_task[1], by_task[2]), (by_seed[0], by_seed[1], by_seed[2])
@@ -179,7 +191,6 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
     for account in ACCOUNTS:
         each = _sample_costs(data, account)
         prompt = _prompt_costs(data)
-        learned = len(np.unique(data.table.task))  # by all tasks of the run, not only by those that are compared
         rows = [np.flatnonzero(data.table.task == data.table.task_ids.index(t.task_id)) for t in tasks]
         if exchangeable:
             mean = np.mean([each[r].mean(axis=0) for r in rows], axis=0)
@@ -188,22 +199,41 @@ def _costs(data: ArmData, tasks: list[TaskPool], grid: Ints, *, exchangeable: bo
             calls = np.maximum(k * _calls(data, rows), 1.0) if account == "run" else np.ones_like(k)
             total = calls * once + k * mean
         else:
-            seeds = [c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, learned, account)]
+            before = _paid_before(data, {t.task_id for t in tasks}, each, prompt, account)
+            seeds = [c for r in rows for c in _prefix_costs(data, r, each, prompt, grid, before, account)]
             total = np.mean(seeds, axis=0)
         out[account] = {axis: total[:, i] for i, axis in enumerate(AXES)}
     return out
 
 
 def _prefix_costs(
-    data: ArmData, rows: Ints, each: Floats, prompt: Floats, grid: Ints, n_tasks: int, account: str
+    data: ArmData,
+    rows: Ints,
+    each: Floats,
+    prompt: Floats,
+    grid: Ints,
+    before: list[tuple[float, Floats]],
+    account: str,
 ) -> list[Floats]:
-    """Per seed of one task: (g, axes) cost of the first K samples, the prompt again at every step and for every sample
-    that has its own; by what was run, at every call."""
+    """Per seed of one task: (g, axes) cost of the first K samples. before: (step, cost) that is paid before the first
+    sample of that step or a later one."""
     found: list[Floats] = []
+    for step, spent in _spent(data, rows, each, prompt, account):
+        for at, cost in before:
+            later = np.flatnonzero(step >= at)
+            if len(later):
+                spent[later[0]] += cost
+        found.append(np.cumsum(spent, axis=0)[grid - 1])
+    return found
+
+
+def _spent(data: ArmData, rows: Ints, each: Floats, prompt: Floats, account: str) -> list[tuple[Floats, Floats]]:
+    """Per seed of one task, in the order of drawing: (n,) steps and (n, axes) costs of the samples, with the prompt
+    again at every step and for every sample that has its own; by what was run, at every call."""
+    found: list[tuple[Floats, Floats]] = []
     for replicate in np.unique(data.table.replicate[rows]):
         mine = rows[data.table.replicate[rows] == replicate]
-        step = data.table["step"][mine]
-        mine = mine[np.lexsort((data.table["index"][mine], step))]
+        mine = mine[np.lexsort((data.table["index"][mine], data.table["step"][mine]))]
         step = data.table["step"][mine]
         spent = each[mine].copy()
         asked = np.append(True, step[1:] != step[:-1]) | (data.table["own_prompt"][mine] == 1)
@@ -211,12 +241,26 @@ def _prefix_costs(
             call = data.table["call"][mine]
             asked |= np.append(True, call[1:] != call[:-1])
         spent[asked] += prompt[mine][asked]
-        for learning in data.learning:
-            later = np.flatnonzero(step >= learning.step)
-            if len(later):
-                spent[later[0]] += _learning_costs(data, learning) / n_tasks
-        found.append(np.cumsum(spent, axis=0)[grid - 1])
+        found.append((step, spent))
     return found
+
+
+def _paid_before(
+    data: ArmData, compared: set[str], each: Floats, prompt: Floats, account: str
+) -> list[tuple[float, Floats]]:
+    """(step, cost per task) of steps of learning, shared by all tasks of the run, compared or not.
+
+    Samples of tasks that were only learned from, and are not compared, are a part of learning: the weights of the next
+    step were made of them. Such tasks take no share.
+    """
+    t = data.table
+    only = np.array([name in data.learned_from and name not in compared for name in t.task_ids], dtype=bool)
+    users = len(np.unique(t.task[~only[t.task]]))
+    paid = [(float(step.step), _learning_costs(data, step) / users) for step in data.learning]
+    for task in np.unique(t.task[only[t.task]]):
+        for steps, spent in _spent(data, np.flatnonzero(t.task == task), each, prompt, account):
+            paid += [(float(s) + 1, spent[steps == s].sum(axis=0) / users) for s in np.unique(steps)]
+    return paid
 
 
 def _calls(data: ArmData, rows: list[Ints]) -> float:
@@ -264,8 +308,9 @@ def _prompt_costs(data: ArmData) -> Floats:
 
 
 def _learning_costs(data: ArmData, step: Learning) -> Floats:
-    """(axes,) of one step of learning."""
+    """(axes,) of one step of learning. Its tokens have no price: money is known by the hour alone."""
     p = math.nan if not data.parameters else float(data.parameters)
     flops = p * (6.0 * step.trained_tokens + 2.0 * step.scored_tokens)
-    money = _money(data, np.zeros(1), np.zeros(1), np.array([step.seconds]))[0]
+    priced = data.prices.get("price_device") or not (step.trained_tokens or step.scored_tokens)
+    money = _money(data, np.zeros(1), np.zeros(1), np.array([step.seconds]))[0] if priced else math.nan
     return np.array([0.0, step.trained_tokens + step.scored_tokens, flops, step.seconds, money])

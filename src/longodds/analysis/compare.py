@@ -32,7 +32,8 @@ UNITS = {
 def compare_arms(arms: Sequence[ArmData], *, axis: str = "samples", seed: int = 0) -> CompareDocument:
     """The document of `compare --json`.
 
-    arms: runs; only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
+    arms: runs, of several by first measurements alone (`remeasured` 0: not all kinds of runs measure winners again);
+    only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
     drives the bootstrap. Raises UserError for an unknown axis, no task in common, verdicts of a task that can't be
     compared between runs, or an axis on which some run's cost is not known.
     """
@@ -98,8 +99,11 @@ def _refuse_unknown_cost(curves: Sequence[Curves], axis: str) -> None:
         cost = c.cost["charged"][axis]
         # No sample is drawn and judged for nothing: a run that cost nothing at all is one that nobody metered.
         if not bool(np.isfinite(cost).all()) or not bool(np.any(cost > 0)):
+            unpriced = "its learning has no price but --price-device, which it was run without"
             remedy = {
-                "cost": "it was run without prices (--price-sampled, --price-device)",
+                "cost": unpriced
+                if c.data.learning and any(c.data.prices.values())
+                else "it was run without prices (--price-sampled, --price-device)",
                 "flops": "the size of its policy is not recorded",
             }.get(axis, "its rows do not record it")
             raise UserError(f"{c.data.run}: its cost in {axis} is not known: {remedy}; choose another --axis")

@@ -129,13 +129,14 @@ def expected_random_m(values: ArrayLike, n: int, ks: Sequence[int], *, m: int = 
 
 
 def equivalent_k(ks: Sequence[int], curve: ArrayLike, target: float) -> float | str | None:
-    """The K at which a non-decreasing curve reaches `target`, linear in log2 K between its points.
+    """The K at which a curve first reaches `target`, linear in log2 K between its points.
 
-    "<1" below the first point (K = 1), ">n" above the last, None where there is no curve or no target.
+    "<1" below the first point (K = 1), ">n" where no K reaches it, None where there is no curve or no target.
     """
     y = np.asarray(curve, dtype=np.float64)
     if not len(y) or math.isnan(target) or bool(np.isnan(y).any()):
         return None
+    y = np.maximum.accumulate(y)  # it falls at K = n where a winner that is measured again is not faster
     if target < y[0]:
         return "<1"
     if target > y[-1]:

@@ -39,6 +39,13 @@ def student_p(t: float, df: float) -> float:
     return 2 * float(special.stdtr(df, -abs(t)))
 
 
+def clopper_pearson(successes: float, n: int, level: float) -> tuple[float, float]:
+    """Exact two-sided interval of a share; of counts between whole numbers (means over seeds) by the same formula."""
+    tail, x = (1 - level) / 2, successes
+    low = float(special.betaincinv(x, n - x + 1, tail)) if x > 0 else 0.0
+    return low, float(special.betaincinv(x + 1, n - x, 1 - tail)) if x < n else 1.0
+
+
 def wilcoxon(differences: Floats, *, exact: bool) -> tuple[float, float]:
     """Signed-rank statistic and two-sided p of nonzero differences."""
     result = np.asarray(stats.wilcoxon(differences, method="exact" if exact else "asymptotic"), dtype=np.float64)

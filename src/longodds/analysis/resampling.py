@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longodds.analysis.library import normal_cdf, student_quantile
+from longodds.analysis.library import clopper_pearson, normal_cdf, student_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,21 @@ class Bootstrap:
         means = self.means(v)
         return [self._between(means, level) for level in levels]
 
+    def of_differences(self, values: ArrayLike, levels: Sequence[float]) -> list[tuple[float, float] | None]:
+        """`intervals` of the mean of paired differences of shares.
+
+        Few units that differ, or none, leave resampling next to no spread. Where each cell differs by -1, 0 or 1 the
+        interval therefore reaches at least as far as the counts of units do: the Clopper-Pearson intervals of the
+        shares that differ one way and the other, joined by square-and-add (Newcombe 1998, Statistics in Medicine 17).
+        """
+        v = np.asarray(values, dtype=np.float64)
+        found = self.intervals(v, levels)
+        if self.units < 2 or not bool(np.isin(v, (-1.0, 0.0, 1.0)).all()):
+            return found
+        units = np.bincount(self._unit, v, self.units) / np.bincount(self._unit, minlength=self.units)
+        counts = [_from_counts(units, float(v.mean()), level) for level in levels]
+        return [ci and (min(ci[0], c[0]), max(ci[1], c[1])) for ci, c in zip(found, counts, strict=True)]
+
     def _between(self, means: Floats, level: float) -> tuple[float, float]:
         alpha = expanded_alpha(self.units, level)
         low, high = np.quantile(means, [alpha, 1 - alpha])
@@ -86,6 +101,14 @@ class Bootstrap:
         if self.units < 2 or bool(np.isnan(v).any() or (w <= 0).any()):
             return None
         return self._between(self.means(v * w) / self.means(w), level)
+
+
+def _from_counts(units: Floats, mean: float, level: float) -> tuple[float, float]:
+    n, up, down = len(units), float(np.maximum(units, 0).sum()), float(np.maximum(-units, 0).sum())
+    (up_low, up_high), (down_low, down_high) = (clopper_pearson(x, n, level) for x in (up, down))
+    below = math.hypot(up / n - up_low, down_high - down / n)
+    above = math.hypot(up_high - up / n, down / n - down_low)
+    return max(mean - below, -1.0), min(mean + above, 1.0)
 
 
 def expanded_alpha(units: int, level: float) -> float:

@@ -23,7 +23,7 @@ from longodds.analysis.library import normal_quantile
 from longodds.analysis.resampling import Bootstrap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -92,6 +92,19 @@ def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
         row["expected_best_speedup_ci"] = interval and (math.exp(interval[0]), math.exp(interval[1]))
         rows.append(row)
     return rows
+
+
+def early_stops(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """A warning for each run of which `--stop-gain` ended cells. metrics: rows of metrics.jsonl by run."""
+    said: list[str] = []
+    for run, rows in metrics.items():
+        if ended := len({(r["task_id"], r["seed"]) for r in rows if "expected_gain" in r}):
+            cells = "1 cell" if ended == 1 else f"{ended} cells"
+            said.append(
+                f"{run}: --stop-gain ended {cells} where little more was expected: curves over K and shares of samples "
+                "are biased"
+            )
+    return said
 
 
 def bounds_of(task: TaskPool) -> Floats:

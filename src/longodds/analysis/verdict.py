@@ -1,8 +1,9 @@
 """From numbers to one of four answers, by a rule fixed before looking, and to a sentence in plain words.
 
 better / worse: two-sided p < 0.02, paired permutation over cells. no difference: otherwise, if the 90 % interval of the
-difference lies within +-0.10 of fast_1. cannot tell: the rest. The interval is the bootstrap's over tasks, and against
-`random` at least as wide as the luck of the choices alone makes it (where every choice was fast, resampling sees none).
+difference lies within +-0.10 of fast_1. cannot tell: the rest. The interval is the bootstrap's over tasks, and at least
+as wide as the luck of the choices alone makes it against `random` (where every choice was fast, resampling sees none),
+as the numbers of tasks that differ make it against another strategy.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def compare(found: Outcomes, a: str, b: str, metric: str, bootstrap: Bootstrap, 
     if bool(np.isnan(va).any() or np.isnan(vb).any()) or (null is None and b in BASELINES):
         return Difference(a, b, metric, reason="some of the correct candidates were not timed")
     d = va - vb
-    ci, ci95 = _intervals(d, bootstrap, (0.90, 0.95))
+    ci, ci95 = bootstrap.of_differences(d, (0.90, 0.95))
     base = Difference(
         a,
         b,
@@ -110,16 +111,6 @@ def clustered(found: Outcomes, d: Floats) -> Floats:
         unit: object = r.cell.task_id if together.get(r.cell.task_id) else i
         units[unit] = units.get(unit, 0.0) + value
     return np.array(list(units.values()), dtype=np.float64)
-
-
-def _intervals(d: Floats, bootstrap: Bootstrap, levels: tuple[float, float]) -> list[tuple[float, float] | None]:
-    """The bootstrap's. Where no cell showed any difference, resampling would claim that none ever will: then as far as
-    the share of tasks that might show one (Clopper-Pearson for none of so many)."""
-    found = bootstrap.intervals(d, levels)
-    if bool((d != 0).any()):
-        return found
-    unseen = [1 - ((1 - level) / 2) ** (1 / max(bootstrap.units, 1)) for level in levels]
-    return [ci and (-u, u) for ci, u in zip(found, unseen, strict=True)]
 
 
 def _widened(d: Difference, ci: tuple[float, float] | None, level: float, spread: float) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ from longodds.types import Status
 
 if TYPE_CHECKING:
     from longodds.config import BestOfNSettings
+    from longodds.store import RunDir
     from longodds.strategies.best_of_n import Outcome
     from longodds.types import Sample, Verdict
 
@@ -143,7 +144,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         "tasks_verified_faster": _verified(samples),
         "cost": held.cost(),
         "logprobs": logprob_report(held, samples),
-        "selection": _selection(run, samples),
+        "selection": _selection(held, run, samples),
         "report": None,
     }
     if document["selection"] is not None:
@@ -169,13 +170,16 @@ def _verified(samples: list[Sample]) -> int:
     )
 
 
-def _selection(run: Path, samples: list[Sample]) -> dict[str, Any] | None:
+def _selection(held: RunDir, run: Path, samples: list[Sample]) -> dict[str, Any] | None:
     """What `select --json` would print; None where nothing has been judged yet."""
+    from longodds.analysis.scaling import early_stops
     from longodds.strategies.selecting import select
 
     if not any(s.verdict is not None and s.verdict.status is not Status.INFRA_ERROR for s in samples):
         return None
-    return select({str(run): samples})
+    document = select({str(run): samples})
+    document["warnings"] += early_stops({str(run): held.metrics()})
+    return document
 
 
 def _sentences(d: dict[str, Any]) -> str:

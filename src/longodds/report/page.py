@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import longodds
 from longodds.analysis import select_runs
+from longodds.analysis.scaling import early_stops
 from longodds.errors import UserError
 from longodds.report.arms import arm_figures
 from longodds.report.browser import browser_data, programs_of
@@ -93,6 +94,8 @@ def write_report(
     documents = documents or Documents()
     path = Path(path)
     result = select_runs(samples, seed=seed) if result is None else result
+    warnings = [*result["warnings"], *early_stops(documents.metrics or {})]
+    result = {**result, "warnings": list(dict.fromkeys(warnings))}
     flat = _flat(samples)
     by_id = dict(tasks) if isinstance(tasks, Mapping) else {t.id: t for t in tasks}
     by_task: dict[str, list[Sample]] = {}

@@ -127,10 +127,11 @@ def money(cost: Cost, prices: Mapping[str, float]) -> float:
 
 
 def cost_document(costs: Mapping[str, Cost], prices: Mapping[str, float]) -> dict[str, Any]:
-    """The content of cost.json; money only where a price is given."""
+    """The content of cost.json; money only where a price is given, and for learning, whose tokens have none, one by the
+    hour."""
     document: dict[str, Any] = {}
     for name, cost in costs.items():
         document[name] = asdict(cost)
-        if any(prices.values()):
+        if any(prices.values()) and (prices.get("price_device") or not cost.trained_tokens):
             document[name]["money"] = round(money(cost, prices), 6)
     return document

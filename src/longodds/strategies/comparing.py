@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from longodds.analysis.arms import ArmData, Learning
 from longodds.analysis.compare import compare_arms
+from longodds.analysis.scaling import early_stops
 from longodds.store import RunDir, cost_document, derive_cost
 from longodds.strategies.reading import check_seed, open_runs, read_table
 
@@ -25,12 +26,18 @@ def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareD
     negative seed.
     """
     check_seed(seed)
-    return compare_arms([read_arm(name, run) for name, run in open_runs(runs).items()], axis=axis, seed=seed)
+    opened = open_runs(runs)
+    # Only best_of_n and refine measure a winner again, and at its own K = n, where other runs may not be: for all runs
+    # alike, samples count by their first measurement, at the level of the task's distinct candidates.
+    arms = [read_arm(name, run, remeasured=len(opened) == 1) for name, run in opened.items()]
+    document = compare_arms(arms, axis=axis, seed=seed)
+    document["warnings"] += early_stops({name: run.metrics() for name, run in opened.items()})
+    return document
 
 
-def read_arm(name: str, run: RunDir) -> ArmData:
-    """One run as an arm, its cost from its rows."""
-    table = read_table({name: run})
+def read_arm(name: str, run: RunDir, *, remeasured: bool = True) -> ArmData:
+    """One run as an arm, its cost from its rows. remeasured: as of `RunDir.judged_rows`."""
+    table = read_table({name: run}, remeasured=remeasured)
     strategies = Counter(row["strategy"] for row, _ in run.judged_rows())
     prices = {p: float(run.config.get(p) or 0.0) for p in PRICES}
     parameters = run.manifest.get("policy", {}).get("parameters") if run.manifest.get("policy") else None
@@ -41,8 +48,18 @@ def read_arm(name: str, run: RunDir) -> ArmData:
         parameters=int(parameters) if parameters else None,
         prices=prices,
         learning=_learning(run),
+        learned_from=_learned_from(run),
         totals={account: dict(c) for account, c in cost_document(derive_cost(run), prices).items()},
     )
+
+
+def _learned_from(run: RunDir) -> frozenset[str]:
+    """Tasks that rlvr learned from; those that it is judged on have the other numbers of a step (`Rounds`)."""
+    if run.config.get("kind") != "rlvr":
+        return frozenset()
+    k = int(run.config["k"])
+    width = k + int(run.config["eval_k"])
+    return frozenset(str(row["task_id"]) for row in run.sample_rows() if row["index"] % width < k)
 
 
 def _learning(run: RunDir) -> tuple[Learning, ...]:

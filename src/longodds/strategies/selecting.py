@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from longodds.analysis import select_runs
 from longodds.analysis.frame import is_frame, read_frame
+from longodds.analysis.scaling import early_stops
 from longodds.errors import UserError
 from longodds.store import RunDir
 from longodds.strategies.reading import check_seed, open_runs, read_table
@@ -34,7 +35,7 @@ def select(
         return select_runs(read_frame(runs[0]), unit=unit, seed=seed)
     if all(isinstance(run, Path | str) for run in runs):
         opened = open_runs(cast("Sequence[Path | str]", runs))
-        return select_runs(read_table(opened), unit=unit, seed=seed, runs=list(opened))
+        return _warned(select_runs(read_table(opened), unit=unit, seed=seed, runs=list(opened)), opened)
     return select_runs(read_runs(*cast("Sequence[Path]", runs)), unit=unit, seed=seed)
 
 
@@ -62,7 +63,12 @@ def select_live(
         live = live_races(samples, tasks, evaluator, unit=unit, told=told)
     finally:
         evaluator.close()
-    return select_runs(read_table(opened), unit=unit, seed=seed, runs=list(opened), live=live)
+    return _warned(select_runs(read_table(opened), unit=unit, seed=seed, runs=list(opened), live=live), opened)
+
+
+def _warned(document: dict[str, Any], opened: Mapping[str, RunDir]) -> dict[str, Any]:
+    document["warnings"] += early_stops({name: run.metrics() for name, run in opened.items()})
+    return document
 
 
 def read_tasks(*runs: Path | str) -> dict[str, Task]:
