@@ -166,6 +166,11 @@ def test_a_winner_that_was_measured_again_decides(low, share):
     assert curves.any_fast_sig[:, -1].tolist() == [share] * 12
     curve = select_runs(rows)["scaling"]
     assert curve[-1]["any_of_k_sig"] == share
+    once = arm("ttt", run_of(1.0, k=8), strategy="ttt")
+    warned = [
+        any("measured once" in w for w in compare_arms(arms)["warnings"]) for arms in ([data, once], [data], [once])
+    ]
+    assert warned == [True, False, False]
 
 
 def test_seeds_of_a_sequence_are_not_mixed_where_a_task_lacks_one():

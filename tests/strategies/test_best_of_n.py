@@ -21,7 +21,6 @@ from longodds.errors import UserError
 from longodds.selection import to_candidates
 from longodds.store import RunDir
 from longodds.strategies.best_of_n import best_of_n
-from longodds.strategies.comparing import compare
 from longodds.strategies.estimate import estimate
 from longodds.strategies.planning import parse_time
 from longodds.types import Status
@@ -94,17 +93,6 @@ def test_the_winner_of_a_task_is_measured_again_and_decides(tmp_path, luck):
     last = select_runs(samples)["scaling"][-1]
     assert last["any_of_k"] == 1.0
     assert last["any_of_k_sig"] == (0.0 if luck else 1.0)
-
-
-def test_compared_runs_count_by_their_first_measurements(tmp_path):
-    """A run that learns measures no winner again, nor does one that affords less than all of its samples."""
-    evaluator = FakeEvaluator()
-    evaluator.luck = True
-    run_fresh(tmp_path / "a", evaluator=evaluator)
-    run_fresh(tmp_path / "b", evaluator=evaluator)
-    alone, both = compare(tmp_path / "a"), compare(tmp_path / "a", tmp_path / "b")
-    assert [d["arms"][0]["curve"][-1]["any_of_k_sig"] for d in (alone, both)] == [0.0, 1.0]
-    assert both["arms"][0]["curve"][-1]["cost"] == alone["arms"][0]["curve"][-1]["cost"]
 
 
 def test_a_winner_is_measured_again_once_even_if_the_run_goes_on(tmp_path):

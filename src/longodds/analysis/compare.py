@@ -32,8 +32,7 @@ UNITS = {
 def compare_arms(arms: Sequence[ArmData], *, axis: str = "samples", seed: int = 0) -> CompareDocument:
     """The document of `compare --json`.
 
-    arms: runs, of several by first measurements alone (`remeasured` 0: not all kinds of runs measure winners again);
-    only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
+    arms: runs; only the tasks that all of them have are compared. axis: of the frontier and the matched tests. seed:
     drives the bootstrap. Raises UserError for an unknown axis, no task in common, verdicts of a task that can't be
     compared between runs, or an axis on which some run's cost is not known.
     """
@@ -183,6 +182,13 @@ def _warnings(
         said.append("no run is Best-of-N: there is no curve for an equivalent K")
     if any(table_of(c, "any_of_k") is None for c in curves):
         said.append("some correct programs were not timed: their runs have no curve")
+    again = [any(bool(t.remeasured.any()) for t in c.tasks) for c in curves]
+    if metric == "any_of_k_sig" and any(again) and not all(again):
+        once = ", ".join(c.data.run for c, twice in zip(curves, again, strict=True) if not twice)
+        said.append(
+            f"{once}: winners were measured once, those of other runs again, which decides at K = n: such a run is shown "
+            "as better there than equal programs of the others"
+        )
     for c in curves:
         if not c.exchangeable and c.seeds < 2:
             said.append(f"{c.data.run}: one seed of a sequence gives no interval for its curve")

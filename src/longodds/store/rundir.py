@@ -37,7 +37,7 @@ from longodds.store.rows import (
     verdict_from_row,
     verdict_to_row,
 )
-from longodds.types import REMEASURED, Status
+from longodds.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -269,18 +269,16 @@ class RunDir:
                 seen.add(str(row.get("sample_id")))
                 yield row
 
-    def judged_rows(self, *, remeasured: bool = True) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    def judged_rows(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         """The rows of samples.jsonl, each sample once, with the row of the verdict that counts (or None).
 
-        As `samples`, but nothing is built of them: for hundreds of thousands of samples. remeasured: whether a winner's
-        verdict is that of its second measurement.
+        As `samples`, but nothing is built of them: for hundreds of thousands of samples.
         """
         latest: dict[str, dict[str, Any]] = {}
         path = self.path / VERDICTS
         for row in read_records(path):
             key, failed = str(_field(row, "sample_id", path)), _field(row, "status", path) == Status.INFRA_ERROR.value
-            settled = key in latest and latest[key]["status"] != Status.INFRA_ERROR.value
-            if settled and (failed or (not remeasured and REMEASURED in row.get("labels", ()))):
+            if key in latest and failed and latest[key]["status"] != Status.INFRA_ERROR.value:
                 continue
             row.pop("isolation", None)
             latest[key] = row

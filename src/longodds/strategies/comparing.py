@@ -27,17 +27,14 @@ def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareD
     """
     check_seed(seed)
     opened = open_runs(runs)
-    # Only best_of_n and refine measure a winner again, and at its own K = n, where other runs may not be: for all runs
-    # alike, samples count by their first measurement, at the level of the task's distinct candidates.
-    arms = [read_arm(name, run, remeasured=len(opened) == 1) for name, run in opened.items()]
-    document = compare_arms(arms, axis=axis, seed=seed)
+    document = compare_arms([read_arm(name, run) for name, run in opened.items()], axis=axis, seed=seed)
     document["warnings"] += early_stops({name: run.metrics() for name, run in opened.items()})
     return document
 
 
-def read_arm(name: str, run: RunDir, *, remeasured: bool = True) -> ArmData:
-    """One run as an arm, its cost from its rows. remeasured: as of `RunDir.judged_rows`."""
-    table = read_table({name: run}, remeasured=remeasured)
+def read_arm(name: str, run: RunDir) -> ArmData:
+    """One run as an arm, its cost from its rows."""
+    table = read_table({name: run})
     strategies = Counter(row["strategy"] for row, _ in run.judged_rows())
     prices = {p: float(run.config.get(p) or 0.0) for p in PRICES}
     parameters = run.manifest.get("policy", {}).get("parameters") if run.manifest.get("policy") else None

@@ -45,11 +45,10 @@ def check_seed(seed: int) -> None:
         raise UserError(f"--seed: must be at least 0, not {seed}")
 
 
-def read_table(runs: Mapping[str, RunDir], *, remeasured: bool = True) -> Table:
+def read_table(runs: Mapping[str, RunDir]) -> Table:
     """The judged samples of several runs in one table; a replicate is a seed, or a run and a seed.
 
-    remeasured: as of `RunDir.judged_rows`. Raises UserError for a row that lacks a field, or where two runs mean
-    different tasks by one id.
+    Raises UserError for a row that lacks a field, or where two runs mean different tasks by one id.
     """
     builder = TableBuilder()
     digests: dict[str, str] = {}
@@ -60,7 +59,7 @@ def read_table(runs: Mapping[str, RunDir], *, remeasured: bool = True) -> Table:
             if digests.setdefault(task_id, record.task.digest) != record.task.digest:
                 raise UserError(f"{run.path}: its task {task_id} differs from that of the runs before it")
         judging = judging_seconds(run)
-        for sample, verdict in run.judged_rows(remeasured=remeasured):
+        for sample, verdict in run.judged_rows():
             try:
                 seconds = judging.get(sample["sample_id"], (None, None))
                 _add(builder, sample, verdict, replicate_name(name, sample["seed"], runs=len(runs)), prompts, seconds)
