@@ -186,8 +186,8 @@ def _warnings(
     if metric == "any_of_k_sig" and any(again) and not all(again):
         once = ", ".join(c.data.run for c, twice in zip(curves, again, strict=True) if not twice)
         said.append(
-            f"{once}: winners were measured once, those of other runs again, which decides at K = n: such a run is shown "
-            "as better there than equal programs of the others"
+            f"{once}: winners were measured once, those of other runs again, which decides at K = n: there such a run "
+            "looks better than equal programs of the others"
         )
     for c in curves:
         if not c.exchangeable and c.seeds < 2:
