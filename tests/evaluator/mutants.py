@@ -188,7 +188,7 @@ def by_node(name: str) -> Iterator[Variant]:
             root = method(cls, function)
             for parent, field, position, node in list(_places(root)) if root else ():
                 for number, (kind, new) in enumerate(_changes(node)):
-                    old = copy.copy(getattr(parent, field))
+                    old = getattr(parent, field) if position is None else copy.copy(getattr(parent, field))
                     if position is None:
                         setattr(parent, field, new)
                     else:

@@ -53,7 +53,6 @@ class CudaServer(Server):
         self.kept = kept = []
         model: Any = self.model
         values, mismatch = self.values, self.mismatch
-        words: list[int] = []
         start, end = self.events
         # Numbers are read from the device's memory, which would wait for the wait below.
         arguments = [self.arguments(slot) for slot in range(count)]
@@ -67,13 +66,12 @@ class CudaServer(Server):
             if wrong:
                 raise Failure(Fault.STRUCTURE, wrong)
             held = [
-                scalar_cell(v, leaf).cuda() if leaf.scalar else settled(v, leaf)
+                scalar_cell(v, leaf).cuda() if leaf.scalar else v if leaf.gapped else settled(v, leaf)
                 for v, leaf in zip(values(out), layout, strict=True)
             ]
             if any(not t.is_cuda for t in held):
                 raise Failure(Fault.STRUCTURE, "an output is on the CPU and the reference's is on the GPU")
             kept.append(held)
-            words += [t.data_ptr() for t in held]
         end.record()
         if wait_ns:
             code = int(start.query())  # it began before all was queued, and may have waited for the host since
@@ -81,6 +79,10 @@ class CudaServer(Server):
             code = min(time.perf_counter_ns() - begun_ns, frames.MOST_OFF)
         end.synchronize()
         elapsed = int(start.elapsed_time(end) * 1e6)
+        if any(leaf.gapped for leaf in layout):
+            kept[:] = [[settled(v, leaf) for v, leaf in zip(held, layout, strict=True)] for held in kept]
+            torch.cuda.synchronize()
+        words = [t.data_ptr() for held in kept for t in held]
         self.announce(words)
         return Frame(Kind.DONE, elapsed, code, tuple(words), nonce=nonce)
 

@@ -31,6 +31,12 @@ def _shift(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     return x + (1.0 + _noise(x[..., :1] if x.dim() else x, g))
 
 
+def _below(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    # Nothing reaches -1, in whatever direction it is reduced: a maximum that begins at 0 shows.
+    far = 1.0 + 7.0 * _noise(x.new_zeros(()), g)
+    return -x.abs() - far - _noise(x[..., :1] if x.dim() else x, g)
+
+
 def _heavy(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     # Log-normal scale mixture: a few entries tower over the rest, as activations of trained networks do.
     return _signs(x, g) * torch.exp(1.5 * _noise(x, g, "randn"))
@@ -46,8 +52,9 @@ def _ties(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
 
 def _sparse(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     empty = _noise(x, g) < 0.9
-    if x.dim() > 1 and x.numel():  # and some rows are of nothing: what is divided by their norm or spread
-        empty |= _noise(x[..., :1], g) < _EMPTY_ROWS
+    if x.dim() > 1 and x.numel():  # and some rows, whichever way, are of nothing: what is divided by their norm
+        for axis in range(x.dim()):
+            empty |= _noise(x.narrow(axis, 0, 1), g) < _EMPTY_ROWS
     return torch.where(empty, torch.zeros_like(x), x)
 
 
@@ -104,6 +111,7 @@ LAWS: dict[str, Transform | None] = {
     "outlier": _outlier,
     "signs": _signs,
     "shift": _shift,
+    "below": _below,
     "small": lambda x, g: _signs(x, g) * 1e-3,
     "large": lambda x, g: _signs(x, g) * 64.0,
     "heavy": _heavy,
@@ -115,7 +123,7 @@ LAWS: dict[str, Transform | None] = {
 }
 # Terms of one sign or of equal size: partial sums grow and round alike, so that errors add up instead of cancelling, in
 # one honest order of summation more than in another.
-CORRELATED = ("shift", "constant_rows", "ties", "heavy", "outlier")
+CORRELATED = ("shift", "below", "constant_rows", "ties", "heavy", "outlier", "sparse")
 # Of a task too large for more: what finds most of the programs that are right for the usual inputs only.
 TELLING = ("base", "rare", "signs", "heavy", "constant_rows")
 # Only for a reference that looks after such values itself: elsewhere honest programs spread a NaN differently.

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 15  # raise when the meaning of a verdict changes: caches and comparisons must not mix
+VERSION = 16  # raise when the meaning of a verdict changes: caches and comparisons must not mix
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Server:
             used, start = cpu_clock(), clock()
             out = model(*arguments)
             produced: list[Any] = values(out)
-            held = [settled(value, leaf) for value, leaf in zip(produced, layout, strict=False)]
+            held = [v if leaf.gapped else settled(v, leaf) for v, leaf in zip(produced, layout, strict=False)]
             took = clock() - start
             elapsed += took
             off += max(0, took - (cpu_clock() - used))
@@ -134,6 +134,7 @@ class Server:
                 if wrong:
                     raise Failure(Fault.STRUCTURE, wrong)
                 held = [scalar_cell(v, leaf) if leaf.scalar else v for v, leaf in zip(held, layout, strict=True)]
+            held = [settled(v, leaf) if leaf.gapped else v for v, leaf in zip(held, layout, strict=True)]
             kept.append(held)
             words += [t.data_ptr() for t in held]
         return Frame(Kind.DONE, elapsed, min(off, frames.MOST_OFF), tuple(words), nonce=nonce)
@@ -178,12 +179,13 @@ class Server:
 
 
 def settled(value: Any, leaf: tree.Leaf) -> Any:
-    """The layout is the reference's: bringing a tensor into it is part of the program's time."""
+    """The layout is the reference's: bringing a tensor into it is part of the program's time. Where the reference's own
+    has gaps (a slice), nobody needs the copy that is read here, and it is no part of either side's."""
     if type(value) is not torch.Tensor or tuple(value.shape) != leaf.shape:
         return value
     if value.is_neg() or value.is_conj():  # flags that memory does not show
         value = value.resolve_neg().resolve_conj()
-    if value.stride() == leaf.stride:
+    if all(a == b for n, a, b in zip(leaf.shape, value.stride(), leaf.stride, strict=True) if n > 1):
         return value
     return torch.empty_strided(leaf.shape, leaf.stride, dtype=value.dtype, device=value.device).copy_(value)
 

@@ -33,6 +33,7 @@ class Leaf:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     scalar: str = ""  # "bool" | "int" | "float" for Python numbers
+    gapped: bool = False  # of an output: the task's own has gaps or overlaps, and is described as contiguous
 
     @property
     def elements(self) -> int:
@@ -88,7 +89,8 @@ def describe(value: object, *, dense: bool = False, path: str = "value") -> tupl
         end = leaf.offset + leaf.nbytes
         leaves.append(leaf)
         dtype = str(leaf.dtype).removeprefix("torch.")
-        return {"t": kind, "i": len(leaves) - 1, "o": leaf.offset, "d": dtype, "s": leaf.shape, "st": leaf.stride}
+        spec = {"t": kind, "i": len(leaves) - 1, "o": leaf.offset, "d": dtype, "s": leaf.shape, "st": leaf.stride}
+        return spec | {"g": True} if leaf.gapped else spec
 
     spec = walk(value, path)
     return spec, leaves, _align(end)
@@ -111,9 +113,10 @@ def _tensor_leaf(item: torch.Tensor, offset: int, dense: bool, where: str) -> Le
     if item.device.type not in ("cpu", "cuda"):
         raise Unsupported(f"{where}: a tensor on {item.device}; programs are judged on a CPU or a CUDA GPU")
     shape, stride = tuple(item.shape), tuple(item.stride())
+    own = stride
     if dense:
         stride = dense_strides(shape, stride)
-    return Leaf(offset, item.dtype, shape, stride)
+    return Leaf(offset, item.dtype, shape, stride, gapped=stride != own)
 
 
 def dense_strides(shape: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
@@ -135,7 +138,14 @@ def dense_strides(shape: Sequence[int], stride: Sequence[int]) -> tuple[int, ...
 def leaves_of(spec: Spec) -> list[Leaf]:
     """The leaves of a spec that came as JSON, in order."""
     return [
-        Leaf(s["o"], getattr(torch, s["d"]), tuple(s["s"]), tuple(s["st"]), "" if s["t"] == "tensor" else s["t"])
+        Leaf(
+            s["o"],
+            getattr(torch, s["d"]),
+            tuple(s["s"]),
+            tuple(s["st"]),
+            "" if s["t"] == "tensor" else s["t"],
+            s.get("g", False),
+        )
         for s in _walk_spec(spec)
     ]
 

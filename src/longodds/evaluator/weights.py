@@ -32,7 +32,10 @@ def _normal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def negate_some(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A copy with about a quarter of the entries, at least one, of the other sign."""
+    """A copy with about a quarter of the entries, at least one, of the other sign. A single number keeps its own: of
+    the other one a gate is shut and a temperature is no temperature, and all behind it shows no more."""
+    if tensor.numel() == 1:
+        return tensor
     turned = torch.randint(_NEGATED_ONE_IN, (tensor.numel(),), generator=generator, dtype=torch.uint8) == 0
     turned[torch.randint(tensor.numel(), (1,), generator=generator)] = True
     turned = turned.reshape(tensor.shape)
