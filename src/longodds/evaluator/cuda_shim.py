@@ -65,7 +65,7 @@ class CudaServer(Server):
             wrong = mismatch(spec, out)
             if wrong:
                 raise Failure(Fault.STRUCTURE, wrong)
-            held = [
+            held: list[Any] = [
                 scalar_cell(v, leaf).cuda() if leaf.scalar else v if leaf.gapped else settled(v, leaf)
                 for v, leaf in zip(values(out), layout, strict=True)
             ]
