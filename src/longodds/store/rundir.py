@@ -7,7 +7,7 @@ samples.jsonl  one row per sample, with log-probabilities
 verdicts.jsonl one row per verdict; the latest that settles a sample counts
 metrics.jsonl  one row per finished cell (task x seed)
 checkpoints.jsonl  one row per checkpoint of a run that trains; the files are under checkpoints/
-cost.json      charged and run; derivable from the rows
+cost.json      charged and run, derivable from the rows; prices, where given
 logs/          what is said of an attempt, a file for each; ordinary runs write none
 
 A run has one writer (a lock says so) and any number of readers.
