@@ -69,6 +69,19 @@ def test_created_then_resumed_then_read(tmp_path):
         run.append_samples([make_sample(2)])
 
 
+def test_the_manifest_names_the_machine_that_judged_last(tmp_path):
+    path = tmp_path / "a"
+    first = {"policy": {"version": "v1"}, "device_name": "A", "evaluator": "e1", "isolation": {"landlock": "on"}}
+    again = {"policy": {"version": "v1", "probed": 2}, "device_name": "B", "evaluator": "e2"}  # --re-evaluate
+    for manifest in (first, again, {"device_name": "C"}):  # at C there was nothing to do
+        RunDir.create_or_resume(path, CONFIG, manifest).close()
+    whole = RunDir.open(path).manifest
+    assert (whole["device_name"], whole["evaluator"], whole["policy"]) == ("B", "e2", {"version": "v1"})
+    assert "isolation" not in whole  # as that evaluator was not isolated by this
+    assert whole["started"] == whole["attempts"][0]["started"]
+    assert [a["device_name"] for a in whole["attempts"]] == ["A", "B", "C"]
+
+
 def test_another_config_names_the_keys_and_changes_nothing(tmp_path):
     RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST).close()
     before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}

@@ -67,6 +67,7 @@ def test_a_run_keeps_to_one_evaluator(tmp_path, loop):
     assert {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()} == before
     assert start(tmp_path / "r").complete
     assert start(tmp_path / "r", evaluator=FakeEvaluator("e2")).complete  # nothing is owed
+    assert RunDir.open(tmp_path / "r").manifest["evaluator"] == "e1"
 
 
 def test_a_run_that_a_guardrail_ended_owes_another_evaluator_nothing(tmp_path):

@@ -1,9 +1,9 @@
 """What a run cost, from its rows alone: charged to the method, and actually run.
 
 Charged: every sample and every answer, duplicates and verdicts from the cache at the cost of the run that they repeat,
-and a winner that is measured again once; where --re-evaluate judged samples again, by the evaluator that counts. Run: what
-the machine did, infrastructure failures and verdicts that were replaced included. FLOPs by the usual count of 2 P per token prompted, sampled or scored and 6 P per token trained, P the active parameters (Kaplan et
-al., arXiv:2001.08361).
+and a winner that is measured again once; after --re-evaluate the answers of the evaluator that counts. Run: what the
+machine did, infrastructure failures and verdicts that were replaced included. FLOPs by the usual count of 2 P per token
+prompted, sampled or scored and 6 P per token trained, P the active parameters (Kaplan et al., arXiv:2001.08361).
 """
 
 from __future__ import annotations

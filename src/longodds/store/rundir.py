@@ -1,7 +1,7 @@
 """A run directory: what a strategy writes as it goes and everything later is computed from.
 
 config.json    settings that decide the content, with their digest: equal digest, same run
-manifest.json  versions, git, device, policy, isolation; one entry per attempt
+manifest.json  versions, git, device, isolation of the latest attempt that judged, policy; one entry per attempt
 tasks.jsonl    task, prompt text and prompt token ids, once per task
 samples.jsonl  one row per sample, with log-probabilities
 verdicts.jsonl one row per verdict; the latest that settles a sample counts
@@ -102,9 +102,7 @@ class RunDir:
         try:
             resumes = cls.check(path, config)  # again: another process may have made it since
             attempts = _read_json(path / MANIFEST).get("attempts", []) if resumes else []
-            attempt = {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            first = attempts[0] if attempts else attempt
-            merged = {**first, "attempts": [*attempts, attempt]}
+            merged = _merge([*attempts, {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}])
             _write_json(path / MANIFEST, merged)
             digest = config_digest(config)
             if not resumes:  # last: a directory with a config is a run
@@ -312,6 +310,15 @@ class RunDir:
         where = self.path / name
         for row in read_records(where):
             yield _convert(row, convert, where)
+
+
+def _merge(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The manifest of a run: machine and evaluator are those of its verdicts, which --re-evaluate replaces, so of the
+    latest attempt that judged; the policy is the one that the run began with."""
+    first = attempts[0]
+    judged = next((a for a in reversed(attempts) if "evaluator" in a), first)
+    kept = {name: first[name] for name in ("policy", "started") if name in first}
+    return {**judged, **kept, "attempts": list(attempts)}
 
 
 def _differ(old: Sequence[int], new: Sequence[int]) -> bool:

@@ -211,9 +211,10 @@ def _opened(
             evaluator = opened = open_settings_evaluator(settings, hidden=[path])
             stack.callback(opened.close)
             isolation = opened.isolation
-        if resumes:
-            refuse_mixture(path, _owed(path, plan, halt or _never), None, evaluator)
-        manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
+        owed = _owed(path, plan, halt or _never) if resumes else Owed(True, True)
+        refuse_mixture(path, owed, None, evaluator)
+        judges = evaluator if owed.verdicts else None
+        manifest = describe_attempt(policy, judges, device=settings.device, isolation=isolation if judges else None)
         records = record(asked, policy)
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
         add_tasks(run, records, progress)
@@ -222,8 +223,8 @@ def _opened(
 
 
 def _owed(path: Path, plan: Sequence[Round], halt: Callable[[list[dict[str, Any]]], str | None]) -> Owed:
-    """The verdicts of a run that is there, and whether it may need more: not after its last step or an early end. Weights
-    change from step to step, so theirs are no matter."""
+    """The verdicts of a run that is there, and whether it may need more: not after its last step or an early end.
+    Weights change from step to step, so there is no version to keep to."""
     run = RunDir.open(path)
     rows, kept = run.metrics(), run.checkpoints()
     rejected = bool(kept) and kept[-1].rejected

@@ -121,7 +121,9 @@ def refuse_mixture(
             "give another RUN"
         )
     if owed.verdicts and evaluator is not None and not re_evaluate and owed.evaluators - {evaluator.digest}:
-        remedy = "give another RUN" if re_evaluate is None else "judge all again with --re-evaluate, or give another RUN"
+        remedy = (
+            "give another RUN" if re_evaluate is None else "judge all again with --re-evaluate, or give another RUN"
+        )
         raise UserError(
             f"{path}: has verdicts of another evaluator (device, settings or versions differ), and the two cannot be "
             f"compared; {remedy}"
