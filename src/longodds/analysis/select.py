@@ -335,8 +335,8 @@ def _repeats(table: Table) -> list[str]:
         return []
     a, b = (table.replicates[code] for code in pairs[0])
     return [
-        f"{len(pairs)} samples are in another run as well, with the same program and likelihood (first in {a} and {b}), "
-        "and count as often: intervals and p-values take them for new evidence; leave out one of those runs"
+        f"{len(pairs)} samples are in another run as well, with the same program and likelihood (first in {a} and "
+        f"{b}), and count as often: intervals and p-values take them for new evidence; leave out one of those runs"
     ]
 
 
