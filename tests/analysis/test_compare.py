@@ -327,7 +327,7 @@ def test_only_common_tasks_count_and_mistakes_are_one_line():
         compare_arms([a, arm("d", moved)])
     with pytest.raises(UserError, match="judge a again"):  # the others have no --re-evaluate
         compare_arms([a, arm("d", moved, strategy="ttt")])
-    with pytest.raises(UserError, match="can't be compared; leave one out$"):
+    with pytest.raises(UserError, match=r"can't be compared; leave one out$"):
         compare_arms([arm("a", run_of(0.3, tasks=12), strategy="refine"), arm("d", moved, strategy="ttt")])
     with pytest.raises(UserError, match="without prices"):
         compare_arms([a, b], axis="cost")

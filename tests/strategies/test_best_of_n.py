@@ -283,7 +283,7 @@ def test_another_config_other_weights_another_evaluator_and_changed_tasks_are_re
         run_fresh(tmp_path / "a", k=13)
     with pytest.raises(UserError, match="other weights of fake"):
         run_fresh(tmp_path / "a", FakePolicy("v2"))
-    with pytest.raises(UserError, match="another evaluator .* --re-evaluate, or give another RUN"):
+    with pytest.raises(UserError, match=r"another evaluator .* --re-evaluate, or give another RUN"):
         run_fresh(tmp_path / "a", evaluator=FakeEvaluator("e2"))
     with pytest.raises(UserError, match="tasks that are not asked for"):
         run_fresh(tmp_path / "a", tasks=TASKS[1:])
