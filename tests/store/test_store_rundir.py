@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -80,6 +81,18 @@ def test_the_manifest_names_the_machine_that_judged_last(tmp_path):
     assert "isolation" not in whole  # as that evaluator was not isolated by this
     assert whole["started"] == whole["attempts"][0]["started"]
     assert [a["device_name"] for a in whole["attempts"]] == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("call", ["os.pwrite", "os.ftruncate", "pathlib.Path.mkdir"])
+def test_a_full_disk_is_no_mistake_of_the_caller(tmp_path, monkeypatch, call):
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full)
+        with pytest.raises(InfraError, match="No space left"):
+            RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST)
+    RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST).close()  # the lock was let go
 
 
 def test_another_config_names_the_keys_and_changes_nothing(tmp_path):

@@ -15,6 +15,7 @@ A run has one writer (a lock says so) and any number of readers.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -97,7 +98,8 @@ class RunDir:
         try:
             (path / LOGS).mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise UserError(f"{path}: cannot be created: {e.strerror}") from None
+            full = e.errno in (errno.ENOSPC, errno.EDQUOT)  # no mistake of the caller
+            raise (InfraError if full else UserError)(f"{path}: cannot be created: {e.strerror}") from None
         lock = WriterLock(path / LOCK)
         try:
             resumes = cls.check(path, config)  # again: another process may have made it since
@@ -213,8 +215,12 @@ class RunDir:
     def log(self, line: str) -> None:
         """A line in this attempt's log."""
         attempt = len(self.manifest.get("attempts", [])) or 1
-        with (self.path / LOGS / f"attempt_{attempt}.log").open("a", encoding="utf-8") as f:
-            f.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        path = self.path / LOGS / f"attempt_{attempt}.log"
+        try:
+            with path.open("a", encoding="utf-8") as f:
+                f.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        except OSError as e:
+            raise InfraError(f"{path}: cannot be written: {e.strerror}") from None
 
     def _append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if name not in self._writers:
