@@ -323,8 +323,12 @@ def test_only_common_tasks_count_and_mistakes_are_one_line():
     moved = [
         dataclasses.replace(r, verdict=dataclasses.replace(r.verdict, evaluator="dev1")) for r in run_of(0.3, tasks=12)
     ]
-    with pytest.raises(UserError, match="different evaluator settings"):
+    with pytest.raises(UserError, match=r"different evaluator settings .*; judge a or d again \(best-of-n --re-eval"):
         compare_arms([a, arm("d", moved)])
+    with pytest.raises(UserError, match="judge a again"):  # the others have no --re-evaluate
+        compare_arms([a, arm("d", moved, strategy="ttt")])
+    with pytest.raises(UserError, match=r"can't be compared; leave one out$"):
+        compare_arms([arm("a", run_of(0.3, tasks=12), strategy="refine"), arm("d", moved, strategy="ttt")])
     with pytest.raises(UserError, match="without prices"):
         compare_arms([a, b], axis="cost")
     with pytest.raises(UserError, match="expected one of"):

@@ -428,6 +428,21 @@ def test_a_hill_is_told_from_a_slope():
     assert slope["warning"] is None
 
 
+def test_a_sample_that_two_runs_hold_is_said_to_count_twice():
+    rows = study("informative", tasks=3, k=4)
+    assert not any("another run" in w for w in select_runs({"a": rows})["warnings"])
+    said = [w for w in select_runs({"a": rows, "b": rows[:5]})["warnings"] if "another run" in w]
+    assert len(said) == 1 and said[0].startswith("5 samples are in another run") and "in a:0 and b:0" in said[0]
+    # Imports number their samples alike; these are other programs, or the same ones at another likelihood.
+    for other in (dataclasses.replace, lambda r, **_: dataclasses.replace(r, completion=cooler(r.completion))):
+        renamed = [other(r, program="x", program_digest=f"other {i}") for i, r in enumerate(rows)]
+        assert not any("another run" in w for w in select_runs({"a": rows, "b": renamed})["warnings"])
+
+
+def cooler(completion):
+    return dataclasses.replace(completion, logprobs=tuple(2 * x for x in completion.logprobs))
+
+
 def test_a_hundred_tasks_of_256_samples_in_seconds():
     rows = study("informative", tasks=100, k=256)
     with allowed_seconds(5):

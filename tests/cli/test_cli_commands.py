@@ -160,14 +160,17 @@ def test_doctor_json(tmp_path):
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the small policy and evaluator of the strategies' tests: two tasks, two seeds, twelve samples each."""
+    return finish(tmp_path_factory.mktemp("finished") / "run")
+
+
+def finish(path: Path, **flags: float) -> Path:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "strategies"))
     from run_fakes import FakeEvaluator, FakePolicy, make_tasks
 
     from longodds.config import BestOfNSettings
     from longodds.strategies.best_of_n import best_of_n
 
-    path = tmp_path_factory.mktemp("finished") / "run"
-    settings = BestOfNSettings(suite="fake", k=12, seeds=(0, 1))
+    settings = BestOfNSettings.model_validate({"suite": "fake", "k": 12, "seeds": (0, 1), **flags})
     best_of_n(path, settings, policy=FakePolicy(), evaluator=FakeEvaluator(), tasks=make_tasks(2))
     return path
 
@@ -206,6 +209,26 @@ def test_a_comparison_of_the_run_is_shown_wherever_it_was_made(finished_run):
     for run, where in (("./run", folder), (folder / "run", folder.parent)):
         done = longodds("report", run, "--out", folder / "c.html", "--with", folder / "c.json", cwd=where)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_runs_are_compared_at_equal_money_by_the_prices_that_they_were_given(tmp_path):
+    finish(tmp_path / "dear", price_sampled=2e6)
+    finish(tmp_path / "unpriced")
+    done = longodds("compare", "dear", "--axis", "cost", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    arm = json.loads(done.stdout)["arms"][0]
+    cost = json.loads((tmp_path / "dear" / "cost.json").read_text())
+    assert cost["prices"] == {"price_prompt": 0.0, "price_sampled": 2e6, "price_device": 0.0}
+    assert arm["cost"]["charged"]["money"] == cost["charged"]["money"] > 0
+    assert all(row["cost"]["cost"] > 0 for row in arm["curve"])
+    done = longodds("compare", "dear", "unpriced", "--axis", "cost", cwd=tmp_path)
+    assert (done.returncode, "unpriced: its cost in cost is not known: it was run without prices" in done.stderr) == (
+        2,
+        True,
+    )
+    # Prices may change, so the same command with them gives them to a run that is done.
+    finish(tmp_path / "unpriced", price_sampled=1e6)
+    assert longodds("compare", "dear", "unpriced", "--axis", "cost", cwd=tmp_path).returncode == 0
 
 
 def test_what_several_runs_have_in_common():

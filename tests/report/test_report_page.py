@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from allowed_time import allowed_seconds
@@ -17,7 +19,7 @@ from rich.console import Console
 from synthetic_samples import make_task, sample, study
 
 from longodds.analysis import select_runs
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.report import render_table, render_tasks, write_report
 from longodds.report.browser import line_difference
 from longodds.report.page import json_for_script
@@ -127,6 +129,22 @@ def test_what_cannot_be_written_or_reported_is_the_callers_mistake(tmp_path):
         write_report(tmp_path / "file" / "r.html", samples=rows, tasks={}, config={}, manifest={})
     with pytest.raises(UserError, match="no judged samples"):
         write_report(tmp_path / "r.html", samples=[], tasks={}, config={}, manifest={})
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(tmp_path, monkeypatch):
+    rows, path = study("uninformative", tasks=1, k=2), tmp_path / "r.html"
+    write_report(path, samples=rows, tasks={}, config={}, manifest={})
+    whole, write = path.read_text(), Path.write_text
+
+    def half(self, text, **more):
+        write(self, text[: len(text) // 2], **more)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(InfraError, match=r"r\.html: the report can't be written: No space left"):
+        write_report(path, samples=rows, tasks={}, config={}, manifest={})
+    assert path.read_text() == whole
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_large_run_stays_small_and_quick(tmp_path):

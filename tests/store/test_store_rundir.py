@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -67,6 +68,31 @@ def test_created_then_resumed_then_read(tmp_path):
     assert (path / "logs" / "attempt_1.log").read_text().endswith("hello\n")
     with pytest.raises(RuntimeError, match="opened for reading"):
         run.append_samples([make_sample(2)])
+
+
+def test_the_manifest_names_the_machine_that_judged_last(tmp_path):
+    path = tmp_path / "a"
+    first = {"policy": {"version": "v1"}, "device_name": "A", "evaluator": "e1", "isolation": {"landlock": "on"}}
+    again = {"policy": {"version": "v1", "probed": 2}, "device_name": "B", "evaluator": "e2"}  # --re-evaluate
+    for manifest in (first, again, {"device_name": "C"}):  # at C there was nothing to do
+        RunDir.create_or_resume(path, CONFIG, manifest).close()
+    whole = RunDir.open(path).manifest
+    assert (whole["device_name"], whole["evaluator"], whole["policy"]) == ("B", "e2", {"version": "v1"})
+    assert "isolation" not in whole  # as that evaluator was not isolated by this
+    assert whole["started"] == whole["attempts"][0]["started"]
+    assert [a["device_name"] for a in whole["attempts"]] == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("call", ["os.pwrite", "os.ftruncate", "pathlib.Path.mkdir"])
+def test_a_full_disk_is_no_mistake_of_the_caller(tmp_path, monkeypatch, call):
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full)
+        with pytest.raises(InfraError, match="No space left"):
+            RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST)
+    RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST).close()  # the lock was let go
 
 
 def test_another_config_names_the_keys_and_changes_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -16,10 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longodds.analysis import select_runs
+from longodds.analysis.arms import build_curves
 from longodds.errors import UserError
 from longodds.selection import surprisal_of
 from longodds.store import RunDir, TaskRecord, derive_cost, export_samples, import_samples
 from longodds.store.foreign import check_row, read_foreign
+from longodds.strategies.comparing import read_arm
+from longodds.strategies.reading import open_runs
 from longodds.types import Status
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "analysis"))
@@ -265,6 +269,47 @@ def test_an_export_is_typed_and_keeps_metadata(tmp_path):
     assert first["text_"] == "é\\ud800" and first["deep"] == {"a": [1]} and first["mixed"] == '"x"'
     assert second["logprobs"] is None and second["mean_logprob"] == -1.0 and second["n_tokens"] == 4
     assert sorted(p.name for p in done.file.parent.iterdir()) == ["out.parquet"]
+
+
+def test_an_imported_run_may_be_compared_with_what_its_original_may(tmp_path):
+    learned = [dataclasses.replace(s, strategy="ttt", step=s.index // 5) for s in study("informative", tasks=2, k=10)]
+    run = make_run(tmp_path / "a", learned, 2)
+    file = export_samples(run, tmp_path / "a.jsonl").file
+    backwards = lines(tmp_path / "b.jsonl", *reversed(file.read_text().splitlines()))
+    for name, source in (("a1", file), ("b1", backwards)):
+        import_samples(source, tmp_path / name)
+        original, copy = (read_arm(n, RunDir.open(tmp_path / n)) for n in ("a", name))
+        curves = [build_curves(arm, frozenset(arm.table.task_ids)) for arm in (original, copy)]
+        assert [c.exchangeable for c in curves] == [False, False]
+        assert curves[0].any_fast_sig.tolist() == curves[1].any_fast_sig.tolist()
+        assert set(copy.table.evaluators) == set(original.table.evaluators) == {"dev0"}
+        assert import_samples(source, tmp_path / name).resumed
+        assert len(RunDir.open(tmp_path / name).samples()) == 20
+
+    by_seed = [json.loads(row) | {"labels": ["evaluator:seed"]} for row in file.read_text().splitlines()]
+    import_samples(lines(tmp_path / "seed.jsonl", *by_seed), tmp_path / "seed")
+    with pytest.raises(UserError, match="was judged with --evaluator seed"):
+        open_runs([tmp_path / "seed", tmp_path / "a"])
+    mixed = lines(tmp_path / "mixed.jsonl", *by_seed, file.read_text().strip())
+    with pytest.raises(UserError, match="verdicts of --evaluator seed and others"):
+        import_samples(mixed, tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_second_export_keeps_columns_that_bear_our_names(tmp_path, suffix):
+    own = {"text": "mine", "index": 7, "step": 0, "evaluator": "judge", "labels": ["a"], "pairs": 3, "strategy": "x"}
+    odd = {"text": 5, "index": "b", "step": -1, "evaluator": {}, "labels": "none", "pairs": 1.5, "strategy": None}
+    import_samples(lines(tmp_path / "s.jsonl", {**GOOD, **own}, {**GOOD, **odd}), tmp_path / "run")
+    first, second = RunDir.open(tmp_path / "run").samples()
+    assert (first.index, first.verdict.evaluator, first.verdict.labels) == (0, "judge", ("a",))  # not all have an index
+    assert (second.index, second.step, second.verdict.evaluator, second.verdict.labels) == (1, 0, "", ())
+    export_samples(tmp_path / "run", tmp_path / f"out{suffix}")
+    out = tmp_path / f"out{suffix}"
+    rows = pq.read_table(out).to_pylist() if suffix == ".parquet" else map(json.loads, out.read_text().splitlines())
+    kept, left = rows
+    assert {name: kept[name] for name in own} == own
+    assert (left["index"], left["evaluator"], left["labels"], left["strategy"]) == (1, "", [], "import")
 
 
 def test_exports_that_cannot_be(tmp_path):

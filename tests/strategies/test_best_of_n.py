@@ -19,7 +19,7 @@ from longodds.analysis import select_runs
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
 from longodds.selection import to_candidates
-from longodds.store import RunDir
+from longodds.store import RunDir, derive_cost, judging_seconds
 from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.estimate import estimate
 from longodds.strategies.planning import parse_time
@@ -283,7 +283,7 @@ def test_another_config_other_weights_another_evaluator_and_changed_tasks_are_re
         run_fresh(tmp_path / "a", k=13)
     with pytest.raises(UserError, match="other weights of fake"):
         run_fresh(tmp_path / "a", FakePolicy("v2"))
-    with pytest.raises(UserError, match="another evaluator"):
+    with pytest.raises(UserError, match=r"another evaluator .* --re-evaluate, or give another RUN"):
         run_fresh(tmp_path / "a", evaluator=FakeEvaluator("e2"))
     with pytest.raises(UserError, match="tasks that are not asked for"):
         run_fresh(tmp_path / "a", tasks=TASKS[1:])
@@ -305,6 +305,20 @@ def test_re_evaluate_measures_all_again_with_the_other_evaluator(tmp_path):
     rows = [r for r in RunDir.open(tmp_path / "a").verdict_rows() if not r.verdict.remeasured_among]
     assert len(rows) == 144
     assert {r.verdict.evaluator for r in rows} == {"e1", "e2"}
+
+
+def test_what_was_judged_again_is_charged_once_and_was_run_twice(tmp_path):
+    run_fresh(tmp_path / "a")
+    first, seconds = derive_cost(RunDir.open(tmp_path / "a")), judging_seconds(RunDir.open(tmp_path / "a"))
+    for times, digest in ((2, "e2"), (3, "e1")):  # and back again
+        again = FakeEvaluator(digest)
+        best_of_n(tmp_path / "a", settings(), policy=FakePolicy(), evaluator=again, tasks=TASKS, re_evaluate=True)
+        cost = derive_cost(RunDir.open(tmp_path / "a"))
+        assert cost["charged"] == first["charged"]
+        assert cost["run"].evaluations == times * first["run"].evaluations
+        now = judging_seconds(RunDir.open(tmp_path / "a"))
+        assert {k: c for k, (c, _) in now.items()} == {k: c for k, (c, _) in seconds.items()}
+        assert sum(r for _, r in now.values()) == times * sum(r for _, r in seconds.values())
 
 
 def test_nothing_is_written_when_the_policy_cannot_be_opened(tmp_path):

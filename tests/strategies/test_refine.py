@@ -213,6 +213,8 @@ def test_a_failure_of_ours_is_never_told_and_tried_again(tmp_path):
     stuck.stays_broken = True
     outcome = go(tmp_path / "s", evaluator=stuck, k=8)
     assert outcome.unjudged and not outcome.complete
+    with pytest.raises(UserError, match=r"the two cannot be compared; give another RUN$"):
+        go(tmp_path / "s", evaluator=FakeEvaluator("e2"), k=8)  # refine has no --re-evaluate
     assert go(tmp_path / "s", k=8).complete
     mine = [[(s.sample_id, s.completion.text) for s in RunDir.open(tmp_path / n).samples()] for n in ("r", "s")]
     assert sorted(mine[0]) == sorted(mine[1])

@@ -54,6 +54,29 @@ def test_every_round_is_sampled_judged_and_learned_from(tmp_path):
     assert done.rows[0]["kl"] is None and done.rows[3]["kl"] > 0
 
 
+@pytest.mark.parametrize("loop", ["ttt", "rlvr"])
+def test_a_run_keeps_to_one_evaluator(tmp_path, loop):
+    start = {"ttt": go, "rlvr": outer}[loop]
+    stopped = FakeEvaluator()
+    stopped.stop_after = 9
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "r", evaluator=stopped)
+    before = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=r"another evaluator .*; give another RUN$"):
+        start(tmp_path / "r", evaluator=FakeEvaluator("e2"))
+    assert {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()} == before
+    assert start(tmp_path / "r").complete
+    assert start(tmp_path / "r", evaluator=FakeEvaluator("e2")).complete  # nothing is owed
+    assert RunDir.open(tmp_path / "r").manifest["evaluator"] == "e1"
+
+
+def test_a_run_that_a_guardrail_ended_owes_another_evaluator_nothing(tmp_path):
+    ended = go(tmp_path / "r", max_kl=0.01)
+    assert not ended.complete and ended.stopped
+    again = go(tmp_path / "r", max_kl=0.01, evaluator=FakeEvaluator("e2"))
+    assert (again.stopped, again.steps) == (ended.stopped, ended.steps)
+
+
 def test_what_is_held_out_is_never_learned_from(tmp_path):
     class Watching(TabularLearner):
         def forward_backward(self, data, loss="importance_sampling", config=None):

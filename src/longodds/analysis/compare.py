@@ -77,7 +77,7 @@ def common_tasks(arms: Sequence[ArmData]) -> frozenset[str]:
 
 
 def _refuse_mixture(arms: Sequence[ArmData], tasks: frozenset[str]) -> None:
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, tuple[ArmData, str]] = {}
     for arm in arms:
         t = arm.table
         timed = ~np.isnan(t["speedup"])
@@ -85,11 +85,13 @@ def _refuse_mixture(arms: Sequence[ArmData], tasks: frozenset[str]) -> None:
             task_id, digest = t.task_ids[task], t.evaluators[evaluator]
             if task_id not in tasks or not digest:
                 continue
-            run, other = seen.setdefault(task_id, (arm.run, digest))
+            before, other = seen.setdefault(task_id, (arm, digest))
             if other != digest:
+                again = [a.run for a in (before, arm) if a.strategy == "best_of_n"]  # only best-of-n has the flag
+                how = f"judge {' or '.join(again)} again (best-of-n --re-evaluate)" if again else "leave one out"
                 raise UserError(
-                    f"task {task_id}: {run} and {arm.run} have verdicts of different evaluator settings or devices "
-                    f"({other}, {digest}), which can't be compared; judge one again with --re-evaluate"
+                    f"task {task_id}: {before.run} and {arm.run} have verdicts of different evaluator settings or "
+                    f"devices ({other}, {digest}), which can't be compared; {how}"
                 )
 
 

@@ -113,7 +113,7 @@ def select_runs(
         "statuses": pools.statuses,
         "unjudged": pools.unjudged,
         "evaluators": pools.evaluators,
-        "warnings": _warnings(pools, metric),
+        "warnings": [*_repeats(table), *_warnings(pools, metric)],
     }
     return cast("dict[str, Any]", plain(document))
 
@@ -315,6 +315,29 @@ def _per_task(pools: Pools, found: Outcomes, metric: str, usable: Sequence[str])
             }
         )
     return rows
+
+
+def _repeats(table: Table) -> list[str]:
+    """A sample that is in several runs, as one is a copy, a replay or the beginning of another, is one observation.
+
+    Ids of imported samples only number them, so what a sample is must be equal too: its program and its likelihood, or
+    its speedup where that is unknown.
+    """
+    what = np.where(np.isnan(table["sum_surprisal"]), table["speedup"], table["sum_surprisal"])
+    first: dict[tuple[str, int, float], int] = {}
+    pairs: list[tuple[int, int]] = []
+    known = np.flatnonzero(~np.isnan(what)) if len(table.replicates) > 1 else ()
+    for i in known:
+        other = first.setdefault((table.sample_ids[i], int(table.program[i]), float(what[i])), int(table.replicate[i]))
+        if other != table.replicate[i]:
+            pairs.append((other, int(table.replicate[i])))
+    if not pairs:
+        return []
+    a, b = (table.replicates[code] for code in pairs[0])
+    return [
+        f"{len(pairs)} samples are in another run as well, with the same program and likelihood (first in {a} and "
+        f"{b}), and count as often: intervals and p-values take them for new evidence; leave out one of those runs"
+    ]
 
 
 def _warnings(pools: Pools, metric: str) -> list[str]:

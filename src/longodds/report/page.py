@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import longodds
 from longodds.analysis import select_runs
 from longodds.analysis.scaling import early_stops
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.report.arms import arm_figures
 from longodds.report.browser import browser_data, programs_of
 from longodds.report.figures import build_figures
@@ -89,7 +92,7 @@ def write_report(
     samples: of one run, or of several by name. tasks: for the references that programs are compared with. config and
     manifest: shown as they are, and searched for device and reference. result: the document of `select_runs` if it
     is at hand. documents: what else is known, each shown where it is given. Raises UserError where `select_runs` does
-    or the files can't be written.
+    or the files can't be written, InfraError where the disk is full; an earlier page is replaced by a whole one only.
     """
     documents = documents or Documents()
     path = Path(path)
@@ -126,12 +129,30 @@ def write_report(
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        _write(path, page)
         if figures_dir is not None:
             save_figures(figures, Path(figures_dir))
     except OSError as error:
-        raise UserError(f"{error.filename or path}: the report can't be written: {error.strerror}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # no mistake of the caller
+        said = f"{error.filename or path}: the report can't be written: {error.strerror}"
+        raise (InfraError if full else UserError)(said) from error
     return path
+
+
+def _write(path: Path, page: str) -> None:
+    if path.exists() and not path.is_file():  # a device or a pipe can't be replaced
+        path.write_text(page, encoding="utf-8")
+        return
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _flat(samples: Sequence[Sample] | Mapping[str, Sequence[Sample]]) -> list[Sample]:

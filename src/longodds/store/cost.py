@@ -1,9 +1,9 @@
 """What a run cost, from its rows alone: charged to the method, and actually run.
 
 Charged: every sample and every answer, duplicates and verdicts from the cache at the cost of the run that they repeat,
-and a winner that is measured again once. Run: what the machine did, infrastructure failures included. FLOPs by the
-usual count of 2 P per token prompted, sampled or scored and 6 P per token trained, P the active parameters (Kaplan et
-al., arXiv:2001.08361).
+and a winner that is measured again once; after --re-evaluate the answers of the evaluator that counts. Run: what the
+machine did, infrastructure failures and verdicts that were replaced included. FLOPs by the usual count of 2 P per token
+prompted, sampled or scored and 6 P per token trained, P the active parameters (Kaplan et al., arXiv:2001.08361).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from longodds.types import CACHED_LABEL, Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from longodds.store.rows import VerdictRow
     from longodds.store.rundir import RunDir
@@ -51,14 +51,12 @@ def derive_cost(run: RunDir, *, parameters: int | None = None) -> dict[str, Cost
     ran = _sampling(asked["ran"] + revised + reread, sampled, scored, p, seconds)
     learning = _learning(run, p)
     charged, ran = charged + learning, ran + learning
+    rows = run.verdict_rows()
     judged = {"charged": [0, 0, 0.0], "run": [0, 0, 0.0]}  # evaluations, timings, seconds; plain sums: rows are many
-    for row in run.verdict_rows():
-        verdict = row.verdict
-        timed = int(verdict.pairs > 0 or verdict.speedup is not None)
-        if _is_charged(row):
-            _add(judged["charged"], timed, verdict.seconds)
-        if _was_run(row):
-            _add(judged["run"], timed, verdict.seconds)
+    for account, those in (("charged", _charged(rows)), ("run", filter(_was_run, rows))):
+        for row in those:
+            verdict = row.verdict
+            _add(judged[account], int(verdict.pairs > 0 or verdict.speedup is not None), verdict.seconds)
     costs = {"charged": charged, "run": ran}
     return {
         name: cost + Cost(evaluations=int(n), timings=int(timed), device_seconds=seconds)
@@ -78,16 +76,27 @@ def scored_again(row: Mapping[str, Any]) -> bool:
 
 def judging_seconds(run: RunDir) -> dict[str, tuple[float, float]]:
     """Seconds of all verdicts of each sample: (charged, run)."""
-    found: dict[str, tuple[float, float]] = {}
-    for row in run.verdict_rows():
-        charged, ran = found.get(row.sample_id, (0.0, 0.0))
-        seconds = row.verdict.seconds
-        found[row.sample_id] = (charged + seconds * _is_charged(row), ran + seconds * _was_run(row))
-    return found
+    rows = run.verdict_rows()
+    found = {row.sample_id: [0.0, 0.0] for row in rows}
+    for account, those in enumerate((_charged(rows), filter(_was_run, rows))):
+        for row in those:
+            found[row.sample_id][account] += row.verdict.seconds
+    return {key: (charged, ran) for key, (charged, ran) in found.items()}
 
 
-def _is_charged(row: VerdictRow) -> bool:
-    return row.settled and not (row.duplicate_of is not None and row.verdict.remeasured_among)
+def _charged(rows: Iterable[VerdictRow]) -> Iterator[VerdictRow]:
+    """Of each sample what its last evaluator answered: another's answers were replaced (--re-evaluate), and the method
+    needs none of them."""
+    kept: dict[str, list[VerdictRow]] = {}
+    for row in rows:
+        if not row.settled:
+            continue
+        mine = kept.setdefault(row.sample_id, [])
+        if mine and mine[-1].verdict.evaluator != row.verdict.evaluator:
+            mine.clear()
+        mine.append(row)
+    for mine in kept.values():
+        yield from (row for row in mine if not (row.duplicate_of is not None and row.verdict.remeasured_among))
 
 
 def _was_run(row: VerdictRow) -> bool:

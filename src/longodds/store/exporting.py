@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.errors import InfraError, UserError
+from longodds.store.foreign import FIELDS
 from longodds.store.jsonl import encode
 from longodds.store.rundir import RunDir
 from longodds.types import Status
@@ -120,7 +121,7 @@ def _batches(
 ) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        yield [{**_row(s), **{name: s.metadata.get(name) for name in extra}} for s in batch]
+        yield [{**_row(s), **_own(s), **{name: s.metadata.get(name) for name in extra}} for s in batch]
         if progress is not None:
             progress(start + len(batch))
 
@@ -167,6 +168,23 @@ def _row(s: Sample) -> dict[str, Any]:
         "finish_reason": c.finish_reason,
         "policy_version": c.policy_version,
     }
+
+
+def _own(s: Sample) -> dict[str, Any]:
+    """Columns that the file of an imported sample had, and that the import did not read itself."""
+    mine = (*FIELDS, "sample_id")
+    return {n: value for n, value in s.metadata.items() if n not in mine and _holds(COLUMNS.get(n, ""), value)}
+
+
+def _holds(kind: str, value: Any) -> bool:
+    """Whether a column of this Arrow type can hold a value."""
+    if kind.startswith("list<"):
+        inner = kind.removeprefix("list<").removesuffix(">")
+        return isinstance(value, list) and all(_holds(inner, v) for v in value)
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    types = {"string": str, "int64": int, "double": (int, float)}.get(kind, ())
+    return isinstance(value, types)
 
 
 def _write_json_lines(path: Path, batches: Iterator[list[dict[str, Any]]]) -> None:

@@ -1,7 +1,8 @@
 """Samples of other origin, read from JSON lines or Parquet: one row a sample, checked field by field.
 
 Fields: `task_id`, `correct`, `speedup` (of correct ones), `logprobs` or `mean_logprob` with `n_tokens`; optional
-`program`, `program_digest`, `seed`, `ci_low`, `ci_high`, `status`, `timed`. Anything else is metadata.
+`program`, `program_digest`, `seed`, `ci_low`, `ci_high`, `status`, `timed`. Anything else is metadata, of which `step`,
+`index`, `evaluator` and `labels` say what may be compared, where they have the types that `export` gives them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import datetime
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from longodds.errors import UserError
 from longodds.types import Status
@@ -46,7 +47,10 @@ LEAST_LOGPROB = -1e6  # nats a token
 
 @dataclass(frozen=True, slots=True)
 class ForeignSample:
-    """One checked row. logprobs in nats over the tokens of the program, or None where only their mean is known."""
+    """One checked row. logprobs in nats over the tokens of the program, or None where only their mean is known.
+
+    step, index, evaluator, labels: as a run that was exported had them; they are in the metadata too.
+    """
 
     task_id: str
     seed: int
@@ -61,6 +65,10 @@ class ForeignSample:
     program: str | None
     program_digest: str | None
     metadata: dict[str, Any]
+    step: int
+    index: int | None
+    evaluator: str
+    labels: list[str]
 
 
 class _FieldError(Exception):
@@ -229,6 +237,10 @@ def check_row(row: Mapping[str, Any]) -> ForeignSample:
         program=_text(row, "program"),
         program_digest=digest or None,
         metadata=metadata,
+        step=_count(row, "step") or 0,
+        index=_count(row, "index"),
+        evaluator=evaluator if _is_name(evaluator := row.get("evaluator")) else "",
+        labels=labels if isinstance(labels := row.get("labels"), list) and all(map(_is_name, labels)) else [],
     )
 
 
@@ -341,6 +353,18 @@ def _whole(row: Mapping[str, Any], name: str, default: int | None, least: int) -
     if not least <= value < INT64:
         raise _FieldError(name, f"must be at least {least}, not {_show(value)}" if value < least else "is too large")
     return int(value)
+
+
+def _count(row: Mapping[str, Any], name: str) -> int | None:
+    """A whole number of something, or None where the user means something else by this name."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < INT64 or value % 1 != 0:
+        return None
+    return int(value)
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isprintable()
 
 
 def _missing(row: Mapping[str, Any], name: str, what: str) -> _FieldError:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longodds.errors import UserError
 from longodds.prompts import program_digest
 from longodds.store.cost import cost_document, derive_cost
 from longodds.store.foreign import ForeignSample, read_foreign
 from longodds.store.rows import TaskRecord, sample_id
 from longodds.store.rundir import COST, RunDir
-from longodds.types import Status, Task, Verdict, digest_text
+from longodds.types import SEED_LABEL, Status, Task, Verdict, digest_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,6 +57,7 @@ def import_samples(file: Path | str, run: Path | str, *, progress: Callable[[int
     file, run = Path(file), Path(run)
     scan = _scan(read_foreign(file))
     config = {"strategy": STRATEGY, "file": file.name, "sha256": _sha256(file), "samples": scan.samples}
+    config |= _kept(scan, file)
     resumed = RunDir.check(run, config)
     digests = _Digests(as_text=len(scan.texts) > MAX_PARSED)
     done = replace(scan.result, run=run, as_text=digests.as_text, resumed=resumed)
@@ -62,7 +65,7 @@ def import_samples(file: Path | str, run: Path | str, *, progress: Callable[[int
         out.add_tasks(TaskRecord(_task(task_id)) for task_id in scan.task_ids)
         sampled, judged = out.sampled_ids(), out.judged_ids()
         written = 0
-        for batch in _batches(_rows(read_foreign(file), digests)):
+        for batch in _batches(_rows(read_foreign(file), digests, own_indices=scan.own_indices)):
             out.append_rows(
                 [s for s, _ in batch if s["sample_id"] not in sampled],
                 [v for _, v in batch if v["sample_id"] not in judged],
@@ -79,19 +82,39 @@ class _Scan:
     samples: int
     task_ids: list[str]
     texts: set[bytes]
+    own_indices: bool  # every row has an index, and no two the same one
+    reordered: bool  # rows are of other steps or indices than their order in the file says
+    by_seed: int  # rows that the seed evaluator judged
     result: Imported
+
+
+def _kept(scan: _Scan, file: Path) -> dict[str, Any]:
+    """What of an exported run the config must say: its order of drawing and who judged. Nothing for other files."""
+    if 0 < scan.by_seed < scan.samples:
+        raise UserError(
+            f"{file}: has verdicts of --evaluator seed and others, which can't be compared; give each its own file"
+        )
+    order = {"order": "step, index"} if scan.reordered else {}
+    return {**order, "evaluator": "seed"} if scan.by_seed else order
 
 
 def _scan(rows: Iterable[ForeignSample]) -> _Scan:
     tasks: dict[str, None] = {}
-    cells: set[tuple[str, int]] = set()
     texts: set[bytes] = set()
     names: dict[str, None] = {}
-    samples = correct = timed = with_intervals = 0
+    places: set[tuple[str, int, int, int]] = set()
+    indices: Counter[tuple[str, int]] = Counter()
+    stepped = moved = False
+    samples = correct = timed = with_intervals = by_seed = 0
     for row in rows:
         samples += 1
+        stepped |= row.step != 0
+        moved |= row.index != indices[row.task_id, row.seed]
+        indices[row.task_id, row.seed] += 1
+        by_seed += SEED_LABEL in row.labels
+        if row.index is not None:
+            places.add((row.task_id, row.seed, row.step, row.index))
         tasks.setdefault(row.task_id)
-        cells.add((row.task_id, row.seed))
         correct += row.status is Status.CORRECT
         timed += row.speedup is not None
         with_intervals += row.ci_low is not None
@@ -100,9 +123,20 @@ def _scan(rows: Iterable[ForeignSample]) -> _Scan:
         if row.program is not None:
             texts.add(hashlib.blake2b(row.program.encode("utf-8", "surrogatepass"), digest_size=12).digest())
     result = Imported(
-        Path(), samples, len(tasks), len(cells), correct, timed, with_intervals, len(texts), False, tuple(names), False
+        Path(),
+        samples,
+        len(tasks),
+        len(indices),
+        correct,
+        timed,
+        with_intervals,
+        len(texts),
+        False,
+        tuple(names),
+        False,
     )
-    return _Scan(samples, list(tasks), texts, result)
+    own_indices = len(places) == samples
+    return _Scan(samples, list(tasks), texts, own_indices, stepped or (own_indices and moved), by_seed, result)
 
 
 class _Digests:
@@ -123,16 +157,20 @@ class _Digests:
         return self._known[program]
 
 
-def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Row of samples.jsonl and row of verdicts.jsonl of each sample."""
+def _rows(
+    samples: Iterable[ForeignSample], digests: _Digests, *, own_indices: bool
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Row of samples.jsonl and row of verdicts.jsonl of each sample, numbered as the file says or in its order."""
     empty = Verdict(task_id="", status=Status.INCORRECT).to_json()
     indices: dict[tuple[str, int], int] = {}
     tasks: dict[str, Task] = {}
     for s in samples:
         index = indices.get((s.task_id, s.seed), 0)
         indices[s.task_id, s.seed] = index + 1
+        if own_indices and s.index is not None:
+            index = s.index
         task = tasks.get(s.task_id) or tasks.setdefault(s.task_id, _task(s.task_id))
-        key = sample_id(task, seed=s.seed, strategy=STRATEGY, step=0, index=index)
+        key = sample_id(task, seed=s.seed, strategy=STRATEGY, step=s.step, index=index)
         # Without a program there is no telling which samples are the same one: each is its own.
         digest = s.program_digest or (digest_text("sample", key) if s.program is None else digests.of(s.program))
         row: dict[str, Any] = {
@@ -141,7 +179,7 @@ def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple
             "seed": s.seed,
             "index": index,
             "strategy": STRATEGY,
-            "step": 0,
+            "step": s.step,
             "token_ids": [],
             "logprobs": s.logprobs or [],
             "sampling_logprobs": [],
@@ -165,6 +203,8 @@ def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple
             "speedup": s.speedup,
             "ci_low": s.ci_low,
             "ci_high": s.ci_high,
+            "labels": s.labels,
+            "evaluator": s.evaluator,
             "timed": s.timed,
             "duplicate_of": None,
         }

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class WriterLock:
-    """Held from construction until `release`. Raises UserError when another process (or this one) holds it."""
+    """Held from construction until `release`. Raises UserError when another process (or this one) holds it, InfraError
+    where it can't be written."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -30,8 +31,12 @@ class WriterLock:
             raise UserError(f"{path.parent}: another longodds is writing this run{by}; wait for it or end it") from None
         except OSError:
             pass  # a file system without locks: the run goes on, unguarded as any file there
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)
+        except OSError as e:  # a full disk: nothing else could be written either
+            self.release()
+            raise InfraError(f"{path}: cannot be written: {e.strerror}") from None
 
     def release(self) -> None:
         if self._fd >= 0:

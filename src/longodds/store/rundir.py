@@ -1,13 +1,13 @@
 """A run directory: what a strategy writes as it goes and everything later is computed from.
 
 config.json    settings that decide the content, with their digest: equal digest, same run
-manifest.json  versions, git, device, policy, isolation; one entry per attempt
+manifest.json  versions, git, device, isolation of the latest attempt that judged, policy; one entry per attempt
 tasks.jsonl    task, prompt text and prompt token ids, once per task
 samples.jsonl  one row per sample, with log-probabilities
 verdicts.jsonl one row per verdict; the latest that settles a sample counts
 metrics.jsonl  one row per finished cell (task x seed)
 checkpoints.jsonl  one row per checkpoint of a run that trains; the files are under checkpoints/
-cost.json      charged and run; derivable from the rows
+cost.json      charged and run, derivable from the rows; prices, where given
 logs/          what is said of an attempt, a file for each; ordinary runs write none
 
 A run has one writer (a lock says so) and any number of readers.
@@ -15,6 +15,7 @@ A run has one writer (a lock says so) and any number of readers.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -97,14 +98,13 @@ class RunDir:
         try:
             (path / LOGS).mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise UserError(f"{path}: cannot be created: {e.strerror}") from None
+            full = e.errno in (errno.ENOSPC, errno.EDQUOT)  # no mistake of the caller
+            raise (InfraError if full else UserError)(f"{path}: cannot be created: {e.strerror}") from None
         lock = WriterLock(path / LOCK)
         try:
             resumes = cls.check(path, config)  # again: another process may have made it since
             attempts = _read_json(path / MANIFEST).get("attempts", []) if resumes else []
-            attempt = {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            first = attempts[0] if attempts else attempt
-            merged = {**first, "attempts": [*attempts, attempt]}
+            merged = _merge([*attempts, {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}])
             _write_json(path / MANIFEST, merged)
             digest = config_digest(config)
             if not resumes:  # last: a directory with a config is a run
@@ -215,8 +215,12 @@ class RunDir:
     def log(self, line: str) -> None:
         """A line in this attempt's log."""
         attempt = len(self.manifest.get("attempts", [])) or 1
-        with (self.path / LOGS / f"attempt_{attempt}.log").open("a", encoding="utf-8") as f:
-            f.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        path = self.path / LOGS / f"attempt_{attempt}.log"
+        try:
+            with path.open("a", encoding="utf-8") as f:
+                f.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        except OSError as e:
+            raise InfraError(f"{path}: cannot be written: {e.strerror}") from None
 
     def _append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if name not in self._writers:
@@ -312,6 +316,15 @@ class RunDir:
         where = self.path / name
         for row in read_records(where):
             yield _convert(row, convert, where)
+
+
+def _merge(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The manifest of a run: machine and evaluator are those of its verdicts, which --re-evaluate replaces, so of the
+    latest attempt that judged; the policy is the one that the run began with."""
+    first = attempts[0]
+    judged = next((a for a in reversed(attempts) if "evaluator" in a), first)
+    kept = {name: first[name] for name in ("policy", "started") if name in first}
+    return {**judged, **kept, "attempts": list(attempts)}
 
 
 def _differ(old: Sequence[int], new: Sequence[int]) -> bool:

@@ -21,12 +21,12 @@ from longodds.strategies.planning import choose_tasks
 from longodds.strategies.policies import base_of, open_learner
 from longodds.strategies.progress import Silent
 from longodds.strategies.provenance import describe_attempt
-from longodds.strategies.resuming import add_tasks, sampling_params
+from longodds.strategies.resuming import Owed, add_tasks, refuse_mixture, sampling_params
 from longodds.strategies.rounds import Learned, Round, Rounds
 from longodds.strategies.sampling import Asked, ask, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from longodds.learning import Learner
     from longodds.strategies.learning_settings import LearningSettings, RLVRSettings, TTTSettings
@@ -107,7 +107,7 @@ def _adapt(
     check = tuple((a, settings.held_out) for a in asked) if settings.held_out else ()
     plan = [Round(step, tuple(asked), check) for step in range(settings.steps + 1)]
     halt = _regressed if settings.stop_at_regression else _never
-    with _opened(path, settings, asked, learner, evaluator, progress) as (run, trained, judge):
+    with _opened(path, settings, asked, plan, learner, evaluator, progress, halt) as (run, trained, judge):
         width = settings.k + settings.held_out
         loop = Rounds(
             run,
@@ -149,7 +149,7 @@ def rlvr(
         raise UserError(f"{both[0]}: is trained on and judged by; leave it out of one of them")
     asked, looked = ask(chosen, settings), ask(list(eval_tasks), settings)
     plan = _epochs(asked, looked, settings)
-    with _opened(path, settings, [*asked, *looked], learner, evaluator, progress) as (run, trained, judge):
+    with _opened(path, settings, [*asked, *looked], plan, learner, evaluator, progress) as (run, trained, judge):
         width = settings.k + settings.eval_k
         loop = Rounds(
             run,
@@ -185,14 +185,16 @@ def _opened(
     path: Path | str,
     settings: LearningSettings,
     asked: Sequence[Asked],
+    plan: Sequence[Round],
     learner: Learner | None,
     evaluator: Evaluator | None,
     progress: Progress,
+    halt: Callable[[list[dict[str, Any]]], str | None] | None = None,
 ) -> Iterator[tuple[RunDir, Learner, Evaluator]]:
     """The run, what learns and what judges. Nothing is written before all of them are known to be usable."""
     path = Path(path)
     config = {"kind": _kind(settings), **settings.identity()}
-    RunDir.check(path, config)
+    resumes = RunDir.check(path, config)
     with contextlib.ExitStack() as stack:
         if learner is None:
             progress.stage("loading the model to be trained")
@@ -209,12 +211,25 @@ def _opened(
             evaluator = opened = open_settings_evaluator(settings, hidden=[path])
             stack.callback(opened.close)
             isolation = opened.isolation
-        manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
+        owed = _owed(path, plan, halt or _never) if resumes else Owed(True, True)
+        refuse_mixture(path, owed, None, evaluator)
+        judges = evaluator if owed.verdicts else None
+        manifest = describe_attempt(policy, judges, device=settings.device, isolation=isolation if judges else None)
         records = record(asked, policy)
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
         add_tasks(run, records, progress)
         stack.callback(write_cost, run, settings)
         yield run, learner, evaluator
+
+
+def _owed(path: Path, plan: Sequence[Round], halt: Callable[[list[dict[str, Any]]], str | None]) -> Owed:
+    """The verdicts of a run that is there, and whether it may need more: not after its last step or an early end.
+    Weights change from step to step, so there is no version to keep to."""
+    run = RunDir.open(path)
+    rows, kept = run.metrics(), run.checkpoints()
+    rejected = bool(kept) and kept[-1].rejected
+    over = bool(rows) and (rows[-1].get("step") == plan[-1].step or rejected or halt(rows) is not None)
+    return replace(Owed.of(run.samples(), samples=not over, verdicts=not over), policy_version=None)
 
 
 def _kind(settings: LearningSettings) -> str:

@@ -55,5 +55,7 @@ def prices(settings: BestOfNSettings) -> dict[str, float]:
 
 
 def write_cost(run: RunDir, settings: BestOfNSettings) -> None:
-    """`cost.json`, from the rows."""
-    run.write_json("cost.json", cost_document(derive_cost(run), prices(settings)))
+    """`cost.json`, from the rows; with the prices, which the config leaves out, because `compare` needs them again."""
+    given = prices(settings)
+    document = cost_document(derive_cost(run), given)
+    run.write_json("cost.json", {**document, "prices": given} if any(given.values()) else document)

@@ -31,7 +31,8 @@ def verified(verdicts: Sequence[Verdict]) -> int | None:
 def cell_metrics(strategy: str, samples: Sequence[Sample]) -> dict[str, Any]:
     """One row of metrics.jsonl: counts of a finished cell. Surprisal in nats per token, speedups as measured.
 
-    step: the last one of the samples.
+    A task's winner is measured again only when all its cells are finished, so the row has its first speedup. step: the
+    last one of the samples.
     """
     verdicts = [s.verdict for s in samples if s.verdict is not None]
     statuses = [v.status.value for v in verdicts]

@@ -36,7 +36,8 @@ def read_arm(name: str, run: RunDir) -> ArmData:
     """One run as an arm, its cost from its rows."""
     table = read_table({name: run})
     strategies = Counter(row["strategy"] for row, _ in run.judged_rows())
-    prices = {p: float(run.config.get(p) or 0.0) for p in PRICES}
+    given = run.cost().get("prices") or {}
+    prices = {p: float(given.get(p) or 0.0) for p in PRICES}
     parameters = run.manifest.get("policy", {}).get("parameters") if run.manifest.get("policy") else None
     return ArmData(
         run=name,

@@ -79,10 +79,10 @@ def opened(
     evaluator: Evaluator | None,
     progress: Progress,
     *,
-    re_evaluate: bool = False,
+    re_evaluate: bool | None = None,
 ) -> Iterator[tuple[RunDir, Policy | None, Evaluator | None]]:
     """The run with what it owes opened; policy and evaluator that are given are used, and left open. At its end the
-    cost is written.
+    cost is written. re_evaluate: None for a strategy that has no such flag.
 
     Raises UserError for the caller's mistakes, such as other weights or another evaluator than the run's.
     """
@@ -100,7 +100,7 @@ def opened(
             evaluator = local = open_settings_evaluator(settings, hidden=[path])
             stack.callback(local.close)
             isolation = local.isolation
-        _refuse_mixture(path, owed, policy, evaluator, re_evaluate)
+        refuse_mixture(path, owed, policy, evaluator, re_evaluate=re_evaluate)
         manifest = describe_attempt(policy, evaluator, device=settings.device, isolation=isolation)
         records = record(asked, policy) if policy is not None and owed.samples else []
         run = stack.enter_context(RunDir.create_or_resume(path, config, manifest))
@@ -111,16 +111,20 @@ def opened(
         yield run, policy, evaluator
 
 
-def _refuse_mixture(
-    path: Path, owed: Owed, policy: Policy | None, evaluator: Evaluator | None, re_evaluate: bool
+def refuse_mixture(
+    path: Path, owed: Owed, policy: Policy | None, evaluator: Evaluator | None, *, re_evaluate: bool | None = None
 ) -> None:
+    """Raises UserError where what is owed would come from other weights or another evaluator than what is there."""
     if owed.samples and policy is not None and owed.policy_version not in (None, policy.version):
         raise UserError(
             f"{path}: was sampled from other weights of {policy.name} ({owed.policy_version}, now {policy.version}); "
             "give another RUN"
         )
     if owed.verdicts and evaluator is not None and not re_evaluate and owed.evaluators - {evaluator.digest}:
+        remedy = (
+            "give another RUN" if re_evaluate is None else "judge all again with --re-evaluate, or give another RUN"
+        )
         raise UserError(
             f"{path}: has verdicts of another evaluator (device, settings or versions differ), and the two cannot be "
-            "compared; judge all again with --re-evaluate, or give another RUN"
+            f"compared; {remedy}"
         )
