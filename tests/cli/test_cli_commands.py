@@ -145,6 +145,14 @@ def test_evaluate_a_wrong_program_is_a_result_and_not_an_error(problem):
     assert "INCORRECT" in done.stdout
 
 
+def test_evaluate_exits_3_where_the_infrastructure_failed(problem):
+    tight = ["--memory", "1", "--no-time", "--no-cache", "--json"]  # too little for the reference itself
+    done = longodds("evaluate", "file:problem.py", "bad.py", *tight, cwd=problem)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["status"] == "infra_error"
+    assert done.stderr.startswith("longodds: error: file:problem.py: no verdict on the program: ")
+
+
 def test_doctor_json(tmp_path):
     secret = "tml-never-shown"
     done = longodds("doctor", "--json", cwd=tmp_path, TINKER_API_KEY=secret)
