@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,12 +45,26 @@ def report(
     """
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")
+    if figures is not None:
+        _check_folder(figures)
     with json_stdout(json) as stream:
         path = make_report(runs, out, figures=figures, seed=seed, more=with_ or ())
         if json:
             write_json(stream, {"report": str(path), "figures": None if figures is None else str(figures)})
         else:
             print_text(f"report: {path}")
+
+
+def _check_folder(figures: Path) -> None:
+    """Raises UserError where no figures can be written: beforehand, so that no page is written either."""
+    try:
+        existing = next(p for p in (figures, *figures.parents) if p.exists())
+        usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    except OSError as e:
+        raise UserError(f"--figures {figures}: cannot be used: {e.strerror}") from None
+    if not usable:
+        why = "no permission to write there" if existing.is_dir() else "is no directory"
+        raise UserError(f"--figures {figures}: {existing}: {why}; name another directory")
 
 
 def make_report(
