@@ -84,6 +84,7 @@ CASES = [
     (["import", "file.txt", "out/run"], ["file.txt:1: not JSON"]),
     (["export", "other", "--to", "x.csv"], ["--to x.csv: must end in .parquet or .jsonl"]),
     (["export", "other", "--to", "x.jsonl"], ["other: has no judged samples"]),
+    (["inspect", "judged", "--program", "1"], ["--program 1", "name the task too"]),
     (["inspect", "nowhere"], ["nowhere: no such run directory"]),
     (["report", "other", "--out", "r.html", "--with", "cmp.json"], ["--with", "runs/a, runs/b", "not of other"]),
     (["calibrate", "--device", "tpu"], ["--device tpu: there is no such device; use cpu or cuda"]),
