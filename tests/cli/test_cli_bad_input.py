@@ -72,6 +72,14 @@ CASES = [
     (["report", "nowhere", "--out", "r.html"], ["nowhere: no such run directory"]),
     (["report", "other", "--out", "full"], ["full: is a directory"]),
     (["report", "other", "--out", "r.html", "--with", "file.txt"], ["--with file.txt"]),
+    (["report", "judged", "--out", "r.html", "--with", "arms5.json"], ["--with arms5.json: field 'arms'", "a list"]),
+    (["report", "judged", "--out", "r.html", "--with", "empty.json"], ["--with empty.json", "KeyError: 'rho'"]),
+    (["report", "judged", "--out", "r.html", "--with", "deep.json"], ["--with deep.json"]),
+    (["report", "judged", "--out", LONG], ["xxx: File name too long"]),
+    (["select", LONG], ["xxx: File name too long"]),
+    (["export", "judged", "--to", f"{LONG}.jsonl"], ["File name too long"]),
+    (["split", "make", "--suite", "cpu", "--seed", "1", "--out", LONG], ["File name too long"]),
+    ([*RUN, "--config", "deep.toml"], ["deep.toml: nested too deeply"]),
     (["report", "judged", "--out", "r.html", "--figures", "file.txt"], ["--figures file.txt", "is no directory"]),
     (["report", "judged", "--out", "r.html", "--figures", "file.txt/f"], ["--figures file.txt/f", "is no directory"]),
     (["report", "judged", "--out", "r.html", "--figures", LONG], [f"--figures {LONG}", "File name too long"]),
@@ -120,6 +128,10 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "fake.whl").write_bytes(b"PK nothing like it")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine\n")
+    (tmp_path / "arms5.json").write_text(json.dumps(comparison | {"arms": 5}))
+    (tmp_path / "empty.json").write_text(json.dumps({"checkpoints": [{}], "null": {}, "sentence": ""}))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "deep.toml").write_text("k = " + "[" * 100_000)
     (tmp_path / "one.jsonl").write_text(json.dumps(SAMPLE) + "\n")
     import_samples(tmp_path / "one.jsonl", tmp_path / "judged")
     RunDir.create_or_resume(tmp_path / "other", resolve(BestOfNSettings).identity(), {}).close()

@@ -306,6 +306,41 @@ def test_closed_stdout_and_stderr_leave_the_exit_code(finished_run):
     assert in_shell("longodds select nowhere >&- 2>&-", finished_run.parent).returncode == 2
 
 
+def test_a_terminal_without_a_character_gets_another(finished_run):
+    (finished_run.parent / "é").symlink_to("run")
+    done = in_shell("longodds inspect é --plain", finished_run.parent, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("?: 2 tasks")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "runs/a/stages.json"),
+            3,
+            "runs/a/stages.json: No space left on device",
+        ),
+        (OSError(36, "File name too long", "x"), 2, "x: File name too long"),
+        (RecursionError("maximum"), 2, "nested too deeply"),
+    ],
+)
+def test_what_no_command_expected_of_a_file_is_one_line(monkeypatch, capsys, error, code, said):
+    from longodds.cli import app
+
+    def failing():
+        def command(*_, **__):
+            raise error
+
+        return command
+
+    monkeypatch.setattr(app, "build_app", failing)
+    assert app.run([]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("longodds: error: ") and said in captured.err
+    assert captured.err.count("\n") == 1
+
+
 def test_clean_escapes_what_terminals_obey():
     assert clean("a\x1b[31m\x9b1m\u202eb\ud800\u2028\x00é🙂") == r"a\x1b[31m\x9b1m\u202eb\ud800\u2028\x00é🙂"
     assert clean("a\n\tb") == "a  b"

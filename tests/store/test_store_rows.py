@@ -76,6 +76,14 @@ def test_metrics_of_another_kind_are_named_with_their_line(run):
         RunDir.open(run).metrics()
 
 
+@pytest.mark.parametrize("attempts", [5, [5], "x", None])
+def test_a_manifest_of_something_else_is_named(run, attempts):
+    path = run / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attempts": attempts}))
+    with pytest.raises(UserError, match=r"manifest\.json: field 'attempts': must be a list of objects"):
+        RunDir.open(run)
+
+
 def test_a_missing_field_is_named_with_its_line(run):
     path = run / "samples.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]

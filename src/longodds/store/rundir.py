@@ -368,10 +368,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except OSError as e:
         raise UserError(f"{path}: cannot be read: {e.strerror}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise UserError(f"{path}: not JSON: {e}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: not a JSON object")
+    attempts = document.get("attempts", [])  # of a manifest
+    if not isinstance(attempts, list) or not all(isinstance(a, dict) for a in attempts):
+        raise UserError(f"{path}: field 'attempts': must be a list of objects")
     return document
 
 
