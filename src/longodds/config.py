@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+MOST = 1_000_000  # samples, steps, tokens: beyond it is a slip of the keyboard, and lists of so many fill the memory
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, no unknown keys.
 
@@ -101,22 +104,29 @@ class PolicySettings(Settings):
 class SamplingSettings(Settings):
     """How many samples, drawn how."""
 
-    k: int = Field(default=16, ge=1)
+    k: int = Field(default=16, ge=1, le=MOST)
     """Samples per task and seed."""
     temperature: float = Field(default=0.8, ge=0)
-    """0 is greedy."""
+    """0 is greedy; otherwise at least 0.001."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=256, ge=1)
+    max_tokens: int = Field(default=256, ge=1, le=MOST)
     """New tokens per sample, at most."""
     seeds: tuple[int, ...] = (0,)
+
+    @field_validator("temperature")
+    @classmethod
+    def _not_too_low(cls, temperature: float) -> float:
+        if 0 < temperature < 0.001:  # logits divided by it may leave the range of numbers
+            raise ValueError(f"must be 0 (greedy) or at least 0.001, not {temperature:g}")
+        return temperature
 
     @field_validator("seeds")
     @classmethod
     def _at_least_one(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds:
             raise ValueError("needs at least one seed")
-        if min(seeds) < 0:
-            raise ValueError("seeds are whole numbers from 0")
+        if min(seeds) < 0 or max(seeds) >= 1 << 63:
+            raise ValueError("seeds are whole numbers from 0, below 2^63")
         return _distinct(seeds)
 
 
@@ -131,12 +141,12 @@ class EvaluationSettings(Settings):
     """What a speedup is measured against."""
     time: str = "all"
     """Which correct programs are timed: `all`, `none` or `top:M:STRATEGY`."""
-    timeout: float = Field(default=30.0, gt=0)
+    timeout: float = Field(default=30.0, gt=0, le=7 * 86400)
     """Seconds for importing a program, and again for running it."""
     memory: int | None = Field(default=None, ge=1)
     """Bytes a program may use; the default is half of the machine's."""
     max_pairs: int = Field(default=64, ge=8)
-    """Timed pairs of reference and program, at most."""
+    """Timed pairs of reference and program, at most; what may be faster is measured again, in 16 pairs at least."""
     eval_workers: int = Field(default=1, ge=1)
     """Programs judged at the same time, a core each; with `--evaluator seed` side by side on one, as the seed does."""
     cache: bool = True
@@ -152,9 +162,9 @@ class BestOfNSettings(TaskSettings, PolicySettings, SamplingSettings, Evaluation
         | {"max_seconds", "max_cost", "price_prompt", "price_sampled", "price_device"}
     )
 
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=MOST)
     """Samples drawn in one go; the unit that a kill can lose."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads of a local model; the default is the policy's choice."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Start no new sampling after so many seconds; what was sampled is still judged."""

@@ -25,6 +25,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise UserError(f"{path}: not UTF-8 text") from None
     except tomllib.TOMLDecodeError as e:
         raise UserError(f"{path}: not TOML: {e}") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply") from None
 
 
 def read_dotenv(path: Path) -> dict[str, str]:

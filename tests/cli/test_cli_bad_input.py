@@ -10,10 +10,12 @@ import pytest
 from cli_runner import files, longodds
 
 from longodds.config import BestOfNSettings, resolve
-from longodds.store import RunDir
+from longodds.store import RunDir, import_samples
 from longodds.tasks import make_split, render_split
 
 RUN = ["best-of-n", "out/run"]
+SAMPLE = {"task_id": "a/t", "correct": True, "speedup": 1.5, "mean_logprob": -0.5, "n_tokens": 3, "program": "x = 1"}
+LONG = "x" * 300  # a longer name than file systems take
 
 CASES = [
     ([*RUN, "--suite", "cpuu"], ["unknown suite 'cpuu'", "did you mean cpu?"]),
@@ -70,6 +72,19 @@ CASES = [
     (["report", "nowhere", "--out", "r.html"], ["nowhere: no such run directory"]),
     (["report", "other", "--out", "full"], ["full: is a directory"]),
     (["report", "other", "--out", "r.html", "--with", "file.txt"], ["--with file.txt"]),
+    (["report", "judged", "--out", "r.html", "--with", "arms5.json"], ["--with arms5.json: field 'arms'", "a list"]),
+    (["report", "judged", "--out", "r.html", "--with", "empty.json"], ["--with empty.json", "KeyError: 'rho'"]),
+    (["report", "judged", "--out", "r.html", "--with", "deep.json"], ["--with deep.json"]),
+    (["report", "judged", "--out", LONG], ["xxx: File name too long"]),
+    (["select", LONG], ["xxx: File name too long"]),
+    (["export", "judged", "--to", f"{LONG}.jsonl"], ["File name too long"]),
+    (["split", "make", "--suite", "cpu", "--seed", "1", "--out", LONG], ["File name too long"]),
+    ([*RUN, "--config", "deep.toml"], ["deep.toml: nested too deeply"]),
+    (["report", "judged", "--out", "r.html", "--figures", "file.txt"], ["--figures file.txt", "is no directory"]),
+    (["report", "judged", "--out", "r.html", "--figures", "file.txt/f"], ["--figures file.txt/f", "is no directory"]),
+    (["report", "judged", "--out", "r.html", "--figures", LONG], [f"--figures {LONG}", "File name too long"]),
+    ([*RUN, "--temperature", "1e-300"], ["--temperature: must be 0 (greedy) or at least 0.001, not 1e-300"]),
+    ([*RUN, "--seed", "18446744073709551616"], ["--seed", "below 2^63"]),
     (["probe", "nowhere", "--adapted", "other"], ["nowhere: no such run directory"]),
     (["probe", "other", "--adapted", "other"], ["other: has no judged samples"]),
     (["select", "other", "--race", "live"], ["no judged samples"]),
@@ -77,6 +92,7 @@ CASES = [
     (["import", "file.txt", "out/run"], ["file.txt:1: not JSON"]),
     (["export", "other", "--to", "x.csv"], ["--to x.csv: must end in .parquet or .jsonl"]),
     (["export", "other", "--to", "x.jsonl"], ["other: has no judged samples"]),
+    (["inspect", "judged", "--program", "1"], ["--program 1", "name the task too"]),
     (["inspect", "nowhere"], ["nowhere: no such run directory"]),
     (["report", "other", "--out", "r.html", "--with", "cmp.json"], ["--with", "runs/a, runs/b", "not of other"]),
     (["calibrate", "--device", "tpu"], ["--device tpu: there is no such device; use cpu or cuda"]),
@@ -112,6 +128,12 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "fake.whl").write_bytes(b"PK nothing like it")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine\n")
+    (tmp_path / "arms5.json").write_text(json.dumps(comparison | {"arms": 5}))
+    (tmp_path / "empty.json").write_text(json.dumps({"checkpoints": [{}], "null": {}, "sentence": ""}))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "deep.toml").write_text("k = " + "[" * 100_000)
+    (tmp_path / "one.jsonl").write_text(json.dumps(SAMPLE) + "\n")
+    import_samples(tmp_path / "one.jsonl", tmp_path / "judged")
     RunDir.create_or_resume(tmp_path / "other", resolve(BestOfNSettings).identity(), {}).close()
     return tmp_path
 

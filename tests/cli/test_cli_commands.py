@@ -145,6 +145,14 @@ def test_evaluate_a_wrong_program_is_a_result_and_not_an_error(problem):
     assert "INCORRECT" in done.stdout
 
 
+def test_evaluate_exits_3_where_the_infrastructure_failed(problem):
+    tight = ["--memory", "1", "--no-time", "--no-cache", "--json"]  # too little for the reference itself
+    done = longodds("evaluate", "file:problem.py", "bad.py", *tight, cwd=problem)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["status"] == "infra_error"
+    assert done.stderr.startswith("longodds: error: file:problem.py: no verdict on the program: ")
+
+
 def test_doctor_json(tmp_path):
     secret = "tml-never-shown"
     done = longodds("doctor", "--json", cwd=tmp_path, TINKER_API_KEY=secret)
@@ -319,6 +327,41 @@ def test_a_closed_stdout_is_as_none(finished_run, command):
 
 def test_closed_stdout_and_stderr_leave_the_exit_code(finished_run):
     assert in_shell("longodds select nowhere >&- 2>&-", finished_run.parent).returncode == 2
+
+
+def test_a_terminal_without_a_character_gets_another(finished_run):
+    (finished_run.parent / "é").symlink_to("run")
+    done = in_shell("longodds inspect é --plain", finished_run.parent, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("?: 2 tasks")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "runs/a/stages.json"),
+            3,
+            "runs/a/stages.json: No space left on device",
+        ),
+        (OSError(36, "File name too long", "x"), 2, "x: File name too long"),
+        (RecursionError("maximum"), 2, "nested too deeply"),
+    ],
+)
+def test_what_no_command_expected_of_a_file_is_one_line(monkeypatch, capsys, error, code, said):
+    from longodds.cli import app
+
+    def failing():
+        def command(*_, **__):
+            raise error
+
+        return command
+
+    monkeypatch.setattr(app, "build_app", failing)
+    assert app.run([]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("longodds: error: ") and said in captured.err
+    assert captured.err.count("\n") == 1
 
 
 def test_clean_escapes_what_terminals_obey():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from longodds.config import (
     secret,
 )
 from longodds.errors import UserError
+from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
+from longodds.strategies.refine_settings import RefineSettings
 
 
 def recipe(tmp_path: Path, text: str) -> Path:
@@ -127,3 +130,28 @@ def test_environment_defaults_and_mistakes():
     for name, value in {"OMP_NUM_THREADS": "many", "KERNELBENCH_EVAL_MODE": "quick"}.items():
         with pytest.raises(UserError, match=name):
             read_environment({name: value}, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "words"),
+    [
+        (BestOfNSettings, "k", 10**23, "--k: must be at most 1000000"),
+        (BestOfNSettings, "max_tokens", 10**9, "--max-tokens: must be at most 1000000"),
+        (BestOfNSettings, "batch_size", 10**9, "--batch-size: must be at most 1000000"),
+        (BestOfNSettings, "threads", 100_000, "--threads: must be at most 1024"),
+        (BestOfNSettings, "timeout", 1e300, "--timeout: must be at most 604800"),
+        (BestOfNSettings, "temperature", 1e-300, "--temperature: must be 0 (greedy) or at least 0.001, not 1e-300"),
+        (BestOfNSettings, "seeds", (1 << 64,), "--seeds: seeds are whole numbers from 0, below 2^63"),
+        (TTTSettings, "held_out", 10**23, "--held-out: must be at most 1000000"),
+        (TTTSettings, "steps", 10**23, "--steps: must be at most 1000000"),
+        (TTTSettings, "updates", 10**23, "--updates: must be at most 1000000"),
+        (RLVRSettings, "k", 10**23, "--k: must be at most 1000000"),
+        (RLVRSettings, "eval_k", 10**23, "--eval-k: must be at most 1000000"),
+        (RLVRSettings, "steps", 10**23, "--steps: must be at most 1000000"),
+        (RefineSettings, "chains", 10**23, "--chains: must be at most 1000000"),
+        (RefineSettings, "history", 10**23, "--history: must be at most 1000000"),
+    ],
+)
+def test_numbers_that_no_machine_holds_are_refused(kind, key, value, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        resolve(kind, flags={key: value})

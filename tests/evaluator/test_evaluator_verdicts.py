@@ -251,8 +251,9 @@ def _orphans() -> set[str]:
     return found
 
 
-def test_a_broken_calibration_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spread", ["NaN", "Infinity", "-0.01", '"x"', "null", None])
+def test_a_broken_calibration_file_is_named(tmp_path: Path, spread: str | None) -> None:
     path = tmp_path / "calibration.json"
-    path.write_text("{}")
+    path.write_text("{}" if spread is None else f'{{"between_process_sd": {spread}}}')
     with pytest.raises(UserError, match=r"calibration\.json"):
         open_evaluator(EvaluatorSettings(calibration=path))

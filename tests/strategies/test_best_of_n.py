@@ -405,3 +405,18 @@ def test_kill_9_and_again_until_done(tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
     assert len(manifest["attempts"]) == attempt
+
+
+def test_a_prompt_beyond_the_context_is_told_before_a_run_is_made(tmp_path):
+    settings = BestOfNSettings(suite="fake", k=2, max_tokens=256)
+    for context, fits in ((100, False), (275, False), (276, True), (None, True)):
+        policy, path = FakePolicy(), tmp_path / str(context)
+        policy.context = context  # its prompts are of 20 tokens
+        if fits:
+            assert best_of_n(path, settings, policy=policy, evaluator=FakeEvaluator(), tasks=make_tasks(1)).complete
+            continue
+        with pytest.raises(
+            UserError, match=f"20 tokens and 256 new ones are more than the context of 'fake', {context}"
+        ):
+            best_of_n(path, settings, policy=policy, evaluator=FakeEvaluator(), tasks=make_tasks(1))
+        assert not path.exists()

@@ -11,9 +11,11 @@ import sys
 import pytest
 
 import longodds as lo
+from longodds.config import config_digest
 from longodds.store import RunDir
 from longodds.strategies.progress import Silent
-from longodds.strategies.standalone import MARK, standalone
+from longodds.strategies.standalone import MARK, check_out, standalone, write_out
+from longodds.tasks import read_module
 from longodds.types import Completion
 
 MODULE = '''import torch
@@ -167,17 +169,45 @@ def test_a_module_without_headroom_is_told_early(place):
         ({"out": "trace.py"}, ["--out", "not of longodds' making"]),
         ({"out": "nowhere/best.py"}, ["no directory"]),
         ({"out": "."}, ["is a directory"]),
+        ({"out": "x" * 300}, ["--out", "cannot be written: File name too long"]),
+        ({"out": "dangling.py"}, ["--out", "cannot be written: No such file"]),
     ],
 )
 def test_mistakes_before_any_work(place, monkeypatch, options, words):
     monkeypatch.chdir(place)
     (place / "mine.py").write_text("precious = 1\n")
+    (place / "dangling.py").unlink(missing_ok=True)
+    (place / "dangling.py").symlink_to("nowhere/best.py")
     with pytest.raises(lo.UserError) as caught:
         lo.optimize("trace.py", inputs=INPUTS, init_inputs="256", run="never", policy=Scripted(SAME), **options)
     assert all(word in str(caught.value) for word in words), caught.value
     assert not (place / "never").exists()
     assert (place / "mine.py").read_text() == "precious = 1\n"
     assert (place / "trace.py").read_text() == MODULE
+
+
+def test_a_file_of_yours_at_the_usual_place_is_not_overwritten(place):
+    (place / "kept").mkdir()
+    (place / "kept" / "best.py").write_text("precious = 1\n")
+    task = read_module(place / "trace.py", inputs=INPUTS, init_inputs="[256]")
+    identity = lo.BestOfNSettings(k=1, cache=False, suite=task.suite).identity()
+    (place / "kept" / "config.json").write_text(json.dumps({"digest": config_digest(identity), "config": identity}))
+    with pytest.raises(lo.UserError, match=r"kept/best\.py: exists and is not of longodds' making; .* --out"):
+        run_optimize(place, FASTER, run="kept")
+    assert sorted(p.name for p in (place / "kept").iterdir()) == ["best.py", "config.json"]
+    assert (place / "kept" / "best.py").read_text() == "precious = 1\n"
+
+
+def test_only_a_winner_may_be_written_over(tmp_path):
+    out = tmp_path / "best.py"
+    check_out(out)
+    assert not out.exists(), "what may be written is tried and left as it was"
+    write_out(out, f"{MARK}: a test\n")
+    check_out(out)
+    assert out.read_text() == f"{MARK}: a test\n"
+    with pytest.raises(lo.InfraError, match=r"cannot be written: No such file .* the same command"):
+        write_out(tmp_path / "gone" / "best.py", "")
+    check_out(tmp_path / "later" / "best.py", named=False)
 
 
 def test_a_wrong_program_fails_its_check(tmp_path):

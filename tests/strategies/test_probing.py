@@ -17,7 +17,7 @@ from longodds.errors import UserError
 from longodds.policy import OpenOptions, open_policy
 from longodds.store import CheckpointRow, JsonlWriter, RunDir, read_records
 from longodds.strategies.best_of_n import best_of_n
-from longodds.strategies.probing import probe, read_checkpoints
+from longodds.strategies.probing import _known, probe, read_checkpoints
 
 
 class Stingy:
@@ -130,3 +130,12 @@ def test_a_run_without_checkpoints_is_the_callers_mistake(runs, tmp_path):
         probe(runs / "nowhere", adapted=runs / "adapted")
     with pytest.raises(UserError, match="named twice"):
         probe(runs / "fixed", adapted=runs / "adapted", null=[runs / "adapted"])
+
+
+@pytest.mark.parametrize("row", [{"a": 1}, {"version": "v", "label": "", "sequence": "s", "nll": "x", "total": 1.0}])
+def test_a_score_of_something_else_is_named(tmp_path, row):
+    path = tmp_path / "probe_scores.jsonl"
+    good = {"version": "v", "label": "", "sequence": "s", "nll": None, "total": 0.0}
+    path.write_text("".join(json.dumps(r) + "\n" for r in (good, row)))
+    with pytest.raises(UserError, match=r"probe_scores\.jsonl:2: .*remove the file to score anew"):
+        _known(path)

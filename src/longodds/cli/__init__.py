@@ -5,6 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Console entry point: runs the command line of this process and exits with its code."""
+    import io
     import os
     import sys
 
@@ -14,6 +15,9 @@ def main() -> None:
         if getattr(sys, name) is None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+    # A dash or a name that the terminal's encoding does not have is a question mark there, and no traceback.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     # NumPy's products here are small: several threads would wait for a busy core longer than they compute.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

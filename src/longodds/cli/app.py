@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,7 +15,7 @@ from longodds.errors import LongoddsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXIT_USER, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 130, 143
+EXIT_USER, EXIT_INFRA, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 130, 143
 
 # name -> (where the function is, one line of help, examples); nothing is imported until a command is used.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -223,6 +224,12 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         drop_stdout()  # the reader has gone (`| head`): nothing to say, and no traceback at exit
         return 0
+    except OSError as e:  # the last border: where a file is used says more
+        error_line(f"{e.filename or 'the system'}: {e.strerror or e}")
+        return EXIT_USER if e.errno == errno.ENAMETOOLONG else EXIT_INFRA
+    except RecursionError:
+        error_line("a file that was read, or a program, is nested too deeply")
+        return EXIT_USER
     finally:
         signal.signal(signal.SIGTERM, previous)
     return result if isinstance(result, int) else 0

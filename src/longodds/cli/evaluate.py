@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from longodds.cli.console import json_stdout, make_table, number, one_line, print_table, write_json
-from longodds.types import Reference
+from longodds.errors import InfraError
+from longodds.types import Reference, Status
 
 if TYPE_CHECKING:
     from longodds.types import Verdict
@@ -31,6 +32,8 @@ def evaluate(
     json: bool = False,
 ) -> None:
     """Judge one program against one task: correct or not, how much faster, how sure.
+
+    Exits 3 where the infrastructure failed, so that there is no verdict on the program.
 
     Parameters
     ----------
@@ -79,6 +82,8 @@ def evaluate(
             write_json(out, verdict.to_json())
         else:
             print_table(verdict_table(verdict))
+    if verdict.status is Status.INFRA_ERROR:
+        raise InfraError(f"{verdict.task_id}: no verdict on the program: {verdict.message or 'the evaluator failed'}")
 
 
 def verdict_table(v: Verdict) -> Any:

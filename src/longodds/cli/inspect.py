@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.cli.console import json_stdout, print_table, print_text, write_json
+from longodds.errors import UserError
 
 if TYPE_CHECKING:
     from longodds.report.view import RunView
@@ -57,6 +58,8 @@ def inspect(
     from longodds.report.view import RunView
     from longodds.store import RunDir
 
+    if program is not None and task is None:
+        raise UserError(f"--program {program}: is a program of a task; name the task too")
     with json_stdout(json) as out:
         held = RunDir.open(run)
         view = RunView(str(run), held.samples(), held.tasks())

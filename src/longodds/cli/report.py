@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,12 +45,26 @@ def report(
     """
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")
+    if figures is not None:
+        _check_folder(figures)
     with json_stdout(json) as stream:
         path = make_report(runs, out, figures=figures, seed=seed, more=with_ or ())
         if json:
             write_json(stream, {"report": str(path), "figures": None if figures is None else str(figures)})
         else:
             print_text(f"report: {path}")
+
+
+def _check_folder(figures: Path) -> None:
+    """Raises UserError where no figures can be written: beforehand, so that no page is written either."""
+    try:
+        existing = next(p for p in (figures, *figures.parents) if p.exists())
+        usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    except OSError as e:
+        raise UserError(f"--figures {figures}: cannot be used: {e.strerror}") from None
+    if not usable:
+        why = "no permission to write there" if existing.is_dir() else "is no directory"
+        raise UserError(f"--figures {figures}: {existing}: {why}; name another directory")
 
 
 def make_report(
@@ -66,6 +81,8 @@ def make_report(
     more: files that hold the documents of `compare`, `probe` or `calibrate`. Several runs are compared by the samples
     that they took, unless one of the files compares them.
     """
+    from jinja2 import UndefinedError
+
     from longodds.report import Documents, write_report
     from longodds.store import RunDir
     from longodds.strategies.comparing import compare
@@ -82,17 +99,28 @@ def make_report(
             documents["comparison"] = dict(compare(*runs, seed=seed))
         except UserError as e:
             note_line(f"the report has no comparison of the runs: {e}")
-    return write_report(
-        out,
-        samples=read_runs(*runs),
-        tasks=read_tasks(*runs),
-        config=in_common([run.config for run in held]),
-        manifest=in_common([_without_attempts(run.manifest) for run in held]),
-        figures_dir=figures,
-        result=result,
-        seed=seed,
-        documents=Documents(**documents, metrics={str(run.path): _trajectory(run) for run in held}),
-    )
+    samples, tasks = read_runs(*runs), read_tasks(*runs)
+    metrics = {str(run.path): _trajectory(run) for run in held}
+    try:
+        return write_report(
+            out,
+            samples=samples,
+            tasks=tasks,
+            config=in_common([run.config for run in held]),
+            manifest=in_common([_without_attempts(run.manifest) for run in held]),
+            figures_dir=figures,
+            result=result,
+            seed=seed,
+            documents=Documents(**documents, metrics=metrics),
+        )
+    except (TypeError, KeyError, AttributeError, IndexError, ValueError, UndefinedError) as e:
+        if not more:
+            raise
+        named = ", ".join(map(str, more))
+        raise UserError(
+            f"--with {named}: holds something else than `compare`, `probe` or `calibrate` print with --json "
+            f"({type(e).__name__}: {e}); give the document as it was printed"
+        ) from e
 
 
 # Which document a file holds, by a key that only it has.
@@ -103,6 +131,7 @@ _NEEDED = {
     "probe": ("checkpoints", "null", "sentence"),
     "calibration": ("n", "false_faster", "ci", "power"),
 }
+_LISTED = ("arms", "checkpoints", "power")  # of objects
 
 
 def _document(path: Path) -> tuple[str, dict[str, Any]]:
@@ -111,7 +140,7 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
         document = json_module.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise UserError(f"--with {path}: cannot be read: {e.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(
             f"--with {path}: not JSON; give what `compare`, `probe` or `calibrate` print with --json"
         ) from None
@@ -121,6 +150,9 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
     for key in _NEEDED[kinds[0]]:
         if key not in document:
             raise UserError(f"--with {path}: field '{key}': is missing; give the whole document")
+        value = document[key]
+        if key in _LISTED and not (isinstance(value, list) and all(isinstance(v, dict) for v in value)):
+            raise UserError(f"--with {path}: field '{key}': must be a list of objects; give the whole document")
     return kinds[0], document
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Calibration:
         try:
             document = json.loads(path.read_text())
             spread = float(document["between_process_sd"])
+            if not (math.isfinite(spread) and spread >= 0):
+                raise ValueError(f"field 'between_process_sd' is no finite number from 0: {spread}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: not a calibration file ({error}); make one with `longodds calibrate`") from None
         return Calibration(max(spread, _LEAST_SPREAD))

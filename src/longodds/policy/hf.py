@@ -71,6 +71,11 @@ class HFPolicy:
         """Whether the rows share the prompt's cache (else each has a copy: architectures with other kinds of state)."""
         return self._rows.shared
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can be conditioned on and write, None if unknown."""
+        return _context(self.model)
+
     # --- the protocol ---------------------------------------------------------------------------
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -171,9 +176,13 @@ class HFPolicy:
         return self._last[1]
 
 
+def _context(model: Any) -> int | None:
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
 def check_room(name: str, model: Any, tokens: int) -> None:
     """Raises UserError when so many tokens don't fit the model's context."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = _context(model)
     if limit is not None and tokens > limit:
         raise UserError(
             f"policy '{name}': prompt and new tokens are {tokens} tokens, its context is {limit}; "

@@ -80,6 +80,11 @@ class TinkerPolicy(RemotePolicy):
     def _open(self) -> Any:
         return self._service.open_sampler(self.path, None if self.path else self.model.name)
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can be conditioned on and write, None if unknown."""
+        return self.model.context
+
     def prepare(self, params: SamplingParams) -> LogprobMode:
         """As in `RemotePolicy`; all weights of one service share the answer."""
         self._service.mode = super().prepare(params)
@@ -180,10 +185,10 @@ class TinkerPolicy(RemotePolicy):
         return [float(p) for p in tail]
 
     def _check_room(self, tokens: int) -> None:
-        if self.model.context is not None and tokens > self.model.context:
+        if self.context is not None and tokens > self.context:
             raise UserError(
                 f"policy '{self.name}': prompt and new tokens are {tokens} tokens, its context is "
-                f"{self.model.context}; lower max_tokens or shorten the prompt"
+                f"{self.context}; lower max_tokens or shorten the prompt"
             )
 
     def _probed(self) -> _Probed:

@@ -101,7 +101,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line.decode())  # of bytes json would guess the encoding, line by line
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than any of ours
         return None
     return record if isinstance(record, dict) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,78 @@ if TYPE_CHECKING:
 def sample_id(task: Task, *, seed: int, strategy: str, step: int, index: int) -> str:
     """Name of a sample (16 hex digits): equal when task content, seed, strategy, step and index are equal."""
     return digest_text(task.id, task.digest, str(seed), strategy, str(step), str(index))
+
+
+# --- kinds of fields ---------------------------------------------------------------------------
+
+_TEXT, _WHOLE, _NUMBER, _NUMBERS = "a string", "a whole number", "a finite number", "a list of finite numbers"
+_LIST, _LISTS, _SPAN, _OBJECT = (
+    "a list",
+    "a list of lists of finite numbers",
+    "a list of two whole numbers",
+    "an object",
+)
+Kinds = tuple[dict[str, str], dict[str, str]]  # of fields that must have a value, and of those that may be null
+
+
+def _of(names: str, kind: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), kind)
+
+
+TASK_KINDS: Kinds = (
+    _of("task_id suite digest reference", _TEXT),
+    _of("metadata prompt", _OBJECT) | _of("prompt_token_ids", _NUMBERS),
+)
+SAMPLE_KINDS: Kinds = (
+    _of("sample_id task_id strategy text program program_digest finish_reason policy_version", _TEXT)
+    | _of("seed index step", _WHOLE)
+    | _of("token_ids logprobs sampling_logprobs", _NUMBERS)
+    | _of("score_span", _SPAN),
+    _of("top_logprobs", _LISTS)
+    | _of("returned_logprobs", _NUMBERS)
+    | _of("mean_logprob prompt_tokens dropped_tokens batch seconds", _NUMBER)
+    | _of("parents", _LIST)
+    | _of("metadata", _OBJECT),
+)
+VERDICT_KINDS: Kinds = (
+    _of("sample_id task_id status", _TEXT),
+    _of("speedup ci_low ci_high clock_bound pairs gbps tflops of_ceiling seconds", _NUMBER)
+    | _of("reference_us runtime_us reference_end_to_end_us runtime_end_to_end_us", _NUMBER)
+    | _of("labels family_low", _LIST)
+    | _of("evaluator message duplicate_of", _TEXT)
+    | _of("isolation", _OBJECT),
+)
+METRICS_KINDS: Kinds = ({}, _of("task_id strategy", _TEXT) | _of("seed step n", _WHOLE))
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind == _TEXT:
+        return isinstance(value, str)
+    if kind == _WHOLE:
+        return isinstance(value, int)
+    if kind == _NUMBER:
+        return isinstance(value, int | float) and abs(value) < math.inf
+    if kind == _OBJECT:
+        return isinstance(value, dict)
+    if not isinstance(value, list):
+        return False
+    if kind == _NUMBERS:
+        try:
+            return math.isfinite(sum(value))  # thousands a row: no loop of ours
+        except (TypeError, OverflowError):
+            return False
+    if kind == _LISTS:
+        return all(_is(_NUMBERS, v) for v in value)
+    return kind == _LIST or (len(value) == 2 and all(isinstance(v, int) for v in value))
+
+
+def check_row(row: Mapping[str, Any], kinds: Kinds) -> Mapping[str, Any]:
+    """The row as it is. Raises TypeError, naming the field, for a value of another kind, not for a missing field."""
+    for fields, null in zip(kinds, (False, True), strict=True):
+        for name, kind in fields.items():
+            if name in row and not (null and row[name] is None) and not _is(kind, row[name]):
+                raise TypeError(f"field '{name}': must be {kind}, not {json.dumps(row[name])[:60]}")
+    return row
 
 
 # --- tasks -------------------------------------------------------------------------------------
@@ -44,6 +117,7 @@ def task_to_row(record: TaskRecord) -> dict[str, Any]:
 
 
 def task_from_row(row: Mapping[str, Any]) -> TaskRecord:
+    check_row(row, TASK_KINDS)
     task = Task(row["task_id"], row["suite"], row["reference"], row["digest"], row.get("metadata") or {})
     prompt = row.get("prompt")
     return TaskRecord(
@@ -106,6 +180,7 @@ def sample_to_row(sample: Sample, **more: Any) -> dict[str, Any]:
 
 
 def sample_from_row(row: Mapping[str, Any], verdict: Verdict | None = None) -> Sample:
+    check_row(row, SAMPLE_KINDS)
     return Sample(
         sample_id=row["sample_id"],
         task_id=row["task_id"],
@@ -183,6 +258,7 @@ def verdict_to_row(row: VerdictRow) -> dict[str, Any]:
 
 
 def verdict_from_row(row: Mapping[str, Any]) -> VerdictRow:
+    check_row(row, VERDICT_KINDS)
     return VerdictRow(
         sample_id=row["sample_id"],
         verdict=Verdict.from_json(row),

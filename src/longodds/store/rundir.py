@@ -28,8 +28,12 @@ from longodds.store.checkpoints import CheckpointRow, checkpoint_from_row, check
 from longodds.store.jsonl import JsonlWriter, read_records
 from longodds.store.lock import WriterLock
 from longodds.store.rows import (
+    METRICS_KINDS,
+    SAMPLE_KINDS,
+    VERDICT_KINDS,
     TaskRecord,
     VerdictRow,
+    check_row,
     sample_from_row,
     sample_id,
     sample_to_row,
@@ -258,17 +262,17 @@ class RunDir:
         verdicts = self.verdicts()
         seen: dict[str, Sample] = {}
         where = self.path / SAMPLES
-        for row in self._rows(SAMPLES, dict):
-            key = _field(row, "sample_id", where)
+        for number, row in enumerate(read_records(where), start=1):
+            key = str(_convert(row, lambda r: r["sample_id"], where, number))
             if key not in seen:
                 known = verdicts.get(key)
-                seen[key] = _convert(row, lambda r, v=known: sample_from_row(r, v and v.verdict), where)
+                seen[key] = _convert(row, lambda r, v=known: sample_from_row(r, v and v.verdict), where, number)
         return list(seen.values())
 
     def sample_rows(self) -> Iterator[dict[str, Any]]:
         """The rows of samples.jsonl as they are (with `batch` and `seconds`), each sample once."""
         seen: set[str] = set()
-        for row in self._rows(SAMPLES, lambda r: cast("dict[str, Any]", r)):
+        for row in self._rows(SAMPLES, lambda r: cast("dict[str, Any]", check_row(r, SAMPLE_KINDS))):
             if row.get("sample_id") not in seen:
                 seen.add(str(row.get("sample_id")))
                 yield row
@@ -279,19 +283,17 @@ class RunDir:
         As `samples`, but nothing is built of them: for hundreds of thousands of samples.
         """
         latest: dict[str, dict[str, Any]] = {}
-        path = self.path / VERDICTS
-        for row in read_records(path):
-            key, failed = str(_field(row, "sample_id", path)), _field(row, "status", path) == Status.INFRA_ERROR.value
+        for row in self._rows(VERDICTS, _verdict_row):
+            key, failed = row["sample_id"], row["status"] == Status.INFRA_ERROR.value
             if key in latest and failed and latest[key]["status"] != Status.INFRA_ERROR.value:
                 continue
             row.pop("isolation", None)
             latest[key] = row
-        where = self.path / SAMPLES
         for row in self.sample_rows():
-            yield row, latest.get(str(_field(row, "sample_id", where)))
+            yield row, latest.get(str(row.get("sample_id")))
 
     def metrics(self) -> list[dict[str, Any]]:
-        return list(self._rows(METRICS, dict))
+        return list(self._rows(METRICS, lambda r: dict(check_row(r, METRICS_KINDS))))
 
     def checkpoints(self) -> list[CheckpointRow]:
         """By step, the latest of each."""
@@ -314,8 +316,8 @@ class RunDir:
 
     def _rows(self, name: str, convert: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
         where = self.path / name
-        for row in read_records(where):
-            yield _convert(row, convert, where)
+        for number, row in enumerate(read_records(where), start=1):
+            yield _convert(row, convert, where, number)
 
 
 def _merge(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -332,17 +334,22 @@ def _differ(old: Sequence[int], new: Sequence[int]) -> bool:
     return bool(old) and bool(new) and tuple(old) != tuple(new) and min(*old, *new) >= 0
 
 
-def _convert(row: Mapping[str, Any], convert: Callable[[Mapping[str, Any]], T], where: Path) -> T:
+def _convert(row: Mapping[str, Any], convert: Callable[[Mapping[str, Any]], T], where: Path, number: int) -> T:
+    """number: of the line, from 1."""
     try:
         return convert(row)
     except KeyError as e:
-        raise UserError(f"{where}: a row lacks the field {e}; it was written by something else") from None
-    except (TypeError, ValueError, IndexError) as e:
-        raise UserError(f"{where}: a row cannot be read: {e}") from None
+        raise UserError(
+            f"{where}: a row lacks the field {e} (line {number}); it was written by something else"
+        ) from None
+    except (TypeError, ValueError, IndexError, AttributeError) as e:
+        raise UserError(f"{where}: a row cannot be read (line {number}): {e}") from None
 
 
-def _field(row: Mapping[str, Any], name: str, where: Path) -> Any:
-    return _convert(row, lambda r: r[name], where)
+def _verdict_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """For `judged_rows`: as it is, with the two fields that it needs."""
+    _ = row["sample_id"], Status(row["status"])
+    return cast("dict[str, Any]", check_row(row, VERDICT_KINDS))
 
 
 def _require_writable(path: Path) -> None:
@@ -374,10 +381,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except OSError as e:
         raise UserError(f"{path}: cannot be read: {e.strerror}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise UserError(f"{path}: not JSON: {e}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: not a JSON object")
+    attempts = document.get("attempts", [])  # of a manifest
+    if not isinstance(attempts, list) or not all(isinstance(a, dict) for a in attempts):
+        raise UserError(f"{path}: field 'attempts': must be a list of objects")
     return document
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from longodds.config import TaskSettings, read_environment, resolve
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, device_name
+from longodds.evaluator.calibration import Calibration
 from longodds.strategies.planning import choose_tasks
 from longodds.types import digest_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+# The weight of a control from which on later verdicts use it: some sixteen process pairs, which 50 programs of four
+# tasks give, and 200 of one. The spread of fewer may be wrong by half of itself.
+LEAST_WEIGHT = 200
 
 
 def calibration_file(device: str) -> Path:
@@ -39,8 +46,10 @@ def calibrate_machine(
     """Runs, or goes on with, the control and keeps its result for later verdicts; returns the document of docs/cli.md.
 
     n: verdicts on unchanged programs, spread over the tasks. workers: evaluators side by side, a core each. progress:
-    phase, done, total. note: as for `choose_tasks`. Later verdicts use a calibration only once it is finished. Raises
-    UserError for an unknown suite, a device that is not here, n or workers below 1, more workers than cores.
+    phase, done, total. note: as for `choose_tasks`, and told why later verdicts do not use the result: it is too small,
+    or there is a larger one of the same evaluator. They use a calibration only once it is finished. Raises UserError
+    for an unknown suite, a device that is not here, n or workers below 1, more workers than cores, a log that
+    something else has changed.
     """
     from longodds.evaluator.calibrate import calibrate, write_document
 
@@ -60,10 +69,39 @@ def calibrate_machine(
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"{final.parent}: cannot be made: {e.strerror}; set LONGODDS_CACHE") from None
-    document = calibrate(tasks, settings, n=n, path=work, workers=workers, progress=progress or _silent)
-    document["file"] = str(final)
-    write_document(final, document)
+    try:
+        document = calibrate(tasks, settings, n=n, path=work, workers=workers, progress=progress or _silent)
+    except json.JSONDecodeError as e:
+        log = work.with_suffix(".log.jsonl")
+        raise UserError(f"{log}: a line is not JSON ({e.msg}); remove the file to measure anew") from None
+    document["evaluator"] = settings.digest(version("torch"))
+    why_not = _why_not_used(document, final)
+    document["file"] = str(work if why_not else final)
+    write_document(work if why_not else final, document)
+    if why_not and note is not None:
+        note(f"later verdicts do not use this calibration: {why_not}")
     return document
+
+
+def _why_not_used(document: dict[str, Any], final: Path) -> str | None:
+    """Why later verdicts should not use a control's result; None where they should."""
+    if _weight(document) < LEAST_WEIGHT:
+        return "it is too small; that takes --n 50 on four tasks or more, --n 200 on one"
+    try:
+        Calibration.load(final, "cpu")  # one that verdicts refuse may be replaced
+        old = json.loads(final.read_text(encoding="utf-8"))
+        # One that does not say of which evaluator it is, is taken for one of this.
+        if old.get("evaluator", document["evaluator"]) == document["evaluator"] and _weight(old) > _weight(document):
+            return f"{final} is of a larger one, --n {old['n']}; --n of as many replaces it, or remove that file"
+    except (UserError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def _weight(document: dict[str, Any]) -> int:
+    """How much a control knows of the spread between processes: a round times as many tasks as there are, up to four,
+    and there are rounds by the number of programs."""
+    return document["n"] * min(document["any_of_k"]["tasks"], 4)
 
 
 def _silent(phase: str, done: int, total: int) -> None: ...

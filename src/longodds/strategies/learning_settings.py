@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from longodds.config import BestOfNSettings
+from longodds.config import MOST, BestOfNSettings
 from longodds.strategies.rewards import Baseline, Reward
 
 Advantage = Literal["global", "group", "loo", "entropic"]
@@ -15,9 +15,9 @@ Advantage = Literal["global", "group", "loo", "entropic"]
 class LearningSettings(BestOfNSettings):
     """Rounds of sampling, judging and learning. One run has one seed and one learning rate."""
 
-    steps: int = Field(default=5, ge=1)
+    steps: int = Field(default=5, ge=1, le=MOST)
     """Rounds of learning; step 0 is the policy as it was, and the last step is sampled but not learned from."""
-    updates: int = Field(default=1, ge=1)
+    updates: int = Field(default=1, ge=1, le=MOST)
     """Optimiser steps per round, on the same samples."""
     lr: float = Field(default=1e-5, ge=0)
     """Learning rate of Adam; 0 is a control that learns nothing."""
@@ -61,7 +61,7 @@ class RewardedSettings(LearningSettings):
 class AdaptationSettings(LearningSettings):
     """Learning on the very tasks that are asked for, with Best-of-Adaptation."""
 
-    held_out: int = Field(default=8, ge=0)
+    held_out: int = Field(default=8, ge=0, le=MOST)
     """Samples per task and step that are not learned from: by them the best step is chosen, and they are charged. 0:
     by the rollouts that were learned from (the seed release's way)."""
     stop_at_regression: bool = False
@@ -96,15 +96,15 @@ class RLVRSettings(RewardedSettings):
     """The outer loop: reinforcement learning on the train half, judged on the other."""
 
     subset: Literal["train", "eval"] | None = "train"
-    steps: int = Field(default=40, ge=1)
+    steps: int = Field(default=40, ge=1, le=MOST)
     """Rounds of learning, a batch of tasks each; epochs of the shuffled tasks follow one another."""
-    k: int = Field(default=8, ge=1)
+    k: int = Field(default=8, ge=1, le=MOST)
     """Samples per task: the size of a group."""
     batch_tasks: int = Field(default=8, ge=1)
     """Tasks per round."""
     eval_every: int = Field(default=10, ge=1)
     """Judge the policy on the eval half every so many steps, and at the first and the last."""
-    eval_k: int = Field(default=8, ge=1)
+    eval_k: int = Field(default=8, ge=1, le=MOST)
     """Samples per task of these."""
     eval_tasks: int | None = Field(default=None, ge=1)
     """At most so many tasks of the eval half."""

@@ -15,7 +15,7 @@ from longodds.strategies.best_of_n import Outcome, best_of_n
 from longodds.strategies.headroom import Headroom, measure_headroom
 from longodds.strategies.opening import open_sound_evaluator
 from longodds.strategies.progress import Progress, Silent
-from longodds.strategies.standalone import check_out, standalone
+from longodds.strategies.standalone import check_out, standalone, write_out
 from longodds.tasks import read_module, task_name
 from longodds.types import Status
 
@@ -117,9 +117,9 @@ def optimize(
     task = read_module(Path(module), class_name=class_name, inputs=inputs, init_inputs=init_inputs)
     settings = _for_task(settings or BestOfNSettings(k=32, max_pairs=read_environment().max_pairs), task)
     path = Path(run) if run is not None else Path("runs") / f"optimize-{task_name(task).replace(':', '-')}"
-    if out is not None:
-        check_out(Path(out))
+    where = path / BEST if out is None else Path(out)
     RunDir.check(path, settings.identity())
+    check_out(where, named=out is not None)
     progress = progress or Silent()
     with contextlib.ExitStack() as stack:
         if evaluator is None:
@@ -133,12 +133,10 @@ def optimize(
         samples = RunDir.open(path).samples()
         best, verdict = _winner(task, samples, evaluator)
     verdicts = [s.verdict for s in samples if s.verdict is not None]
-    where = None
     if best is not None and verdict is not None:
-        where = Path(out) if out is not None else path / BEST
         about = _about(task, Path(module), settings, verdict, len(samples))
         text = standalone(best.program, task.reference, about=about, device=settings.device)
-        where.write_text(text, encoding="utf-8")
+        write_out(where, text)
     return Optimized(
         task=task,
         run=path,
@@ -150,7 +148,7 @@ def optimize(
         distinct=len({s.program_digest for s in samples}),
         best=best,
         verdict=verdict,
-        out=where,
+        out=None if best is None else where,
     )
 
 

@@ -165,6 +165,18 @@ def _with_adapter(base: str, directory: Path) -> str:
     return f"{base.partition('+adapter=')[0].removesuffix(':raw')}+adapter={directory}"
 
 
+def _known(path: Path) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """What is scored already. Raises UserError for a row of something else."""
+    known: dict[tuple[str, str, str], tuple[float, float]] = {}
+    for number, r in enumerate(read_records(path), start=1):
+        try:
+            known[str(r["version"]), str(r["label"]), str(r["sequence"])] = _values(r)
+        except (KeyError, TypeError, ValueError) as e:
+            what = f"lacks the field {e}" if isinstance(e, KeyError) else f"cannot be read: {e}"
+            raise UserError(f"{path}:{number}: {what}; remove the file to score anew") from None
+    return known
+
+
 def score_trajectory(
     run: RunDir,
     checkpoints: Sequence[Checkpoint],
@@ -180,9 +192,7 @@ def score_trajectory(
     try:
         writer = JsonlWriter(run.path / SCORES)
         try:
-            known: dict[tuple[str, str, str], tuple[float, float]] = {
-                (r["version"], r["label"], r["sequence"]): _values(r) for r in read_records(run.path / SCORES)
-            }
+            known = _known(run.path / SCORES)
             for c in checkpoints:
                 _score(c, fixed, known, writer, opener, label, told)
         finally:
@@ -235,7 +245,7 @@ def _row(c: Checkpoint, label: str, key: str, sample: Sample, logprobs: Sequence
 
 def _values(row: Mapping[str, Any]) -> tuple[float, float]:
     """nll, nan where no token is scored, and total."""
-    return (math.nan if row["nll"] is None else row["nll"]), row["total"]
+    return (math.nan if row["nll"] is None else float(row["nll"])), float(row["total"])
 
 
 def _scored(

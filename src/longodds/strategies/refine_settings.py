@@ -6,15 +6,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from longodds.config import BestOfNSettings
+from longodds.config import MOST, BestOfNSettings
 
 
 class RefineSettings(BestOfNSettings):
     """Sequential revision: each attempt is told what came of the ones before it."""
 
-    chains: int = Field(default=1, ge=1)
+    chains: int = Field(default=1, ge=1, le=MOST)
     """Sequences of attempts per task and seed that go on beside each other; K counts the attempts of all."""
-    history: int = Field(default=1, ge=1)
+    history: int = Field(default=1, ge=1, le=MOST)
     """Earlier attempts of its sequence that an attempt is shown."""
     revise: Literal["last", "best"] = "last"
     """Which ones: the `last`, or the `best` by verdict, the best one nearest to the answer."""

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from longodds.errors import InfraError
+from longodds.errors import InfraError, UserError
 from longodds.prompts import build_prompt, extract, program_digest
 from longodds.store import TaskRecord, sample_id
 from longodds.strategies.device import describe_device
@@ -24,21 +24,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A task with the prompt by which it is put to the policy."""
+    """A task with the prompt by which it is put to the policy. new_tokens: of a sample, at most; 0 where unknown."""
 
     task: Task
     prompt: Prompt
+    new_tokens: int = 0
 
 
 def ask(tasks: Sequence[Task], settings: BestOfNSettings) -> list[Asked]:
     """The tasks with the prompts that the settings describe. Raises UserError for a reference that cannot be read."""
     facts = describe_device(settings.device) if settings.device_facts else None
-    return [Asked(t, build_prompt(t, settings.style, settings.form, device_facts=facts)) for t in tasks]
+    most = settings.max_tokens
+    return [Asked(t, build_prompt(t, settings.style, settings.form, device_facts=facts), most) for t in tasks]
 
 
 def record(asked: Sequence[Asked], policy: Policy) -> list[TaskRecord]:
-    """The rows of tasks.jsonl: with the token ids that this policy is conditioned on."""
-    return [TaskRecord(a.task, a.prompt, tuple(policy.encode(a.prompt))) for a in asked]
+    """The rows of tasks.jsonl: with the token ids that this policy is conditioned on.
+
+    Raises UserError where a prompt and its new tokens are more than the policy's context, if it says what that is.
+    """
+    records = [TaskRecord(a.task, a.prompt, tuple(policy.encode(a.prompt))) for a in asked]
+    context: int | None = getattr(policy, "context", None)
+    for a, r in zip(asked, records, strict=True):
+        prompt = len(r.prompt_token_ids)
+        if context is not None and prompt + a.new_tokens > context:
+            raise UserError(
+                f"{a.task.id}: its prompt of {prompt} tokens and {a.new_tokens} new ones are more than the context of "
+                f"'{policy.name}', {context}; lower --max-tokens or leave the task out"
+            )
+    return records
 
 
 def narrow(completion: Completion, start: int, end: int) -> Completion:

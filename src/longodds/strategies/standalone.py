@@ -6,29 +6,60 @@ import ast
 import inspect
 from pathlib import Path
 
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.programs import parse_source
 from longodds.strategies import standalone_check
 
 MARK = "# Written by `longodds optimize`"
 
 
-def check_out(path: Path) -> None:
-    """Raises UserError where `path` cannot be written, or holds something that is not an earlier winner."""
-    if path.is_dir():
-        raise UserError(f"--out {path}: is a directory; name a file")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {path}: there is no directory {path.parent}")
-    if path.exists() and not is_own(path):
-        raise UserError(f"--out {path}: exists and is not of longodds' making; name another file, or remove it")
+def check_out(path: Path, *, named: bool = True) -> None:
+    """Raises UserError where `path` cannot be written, or holds something that is not an earlier winner.
+
+    named: by --out; else it is the usual place in a run directory, which is made later.
+    """
+    where = f"--out {path}" if named else f"{path}"
+    try:
+        if path.is_dir():
+            raise UserError(f"{where}: is a directory; name a file")
+        if path.exists() and not is_own(path):
+            other = "name another file" if named else "name another file with --out"
+            raise UserError(f"{where}: exists and is not of longodds' making; {other}, or remove it")
+        if not path.parent.is_dir():
+            if named:
+                raise UserError(f"{where}: there is no directory {path.parent}")
+            return
+        _try_to_write(path)
+    except OSError as e:
+        raise UserError(f"{where}: cannot be written: {e.strerror}; name another file with --out") from None
+
+
+def _try_to_write(path: Path) -> None:
+    """Leaves everything as it was. Raises OSError."""
+    there = path.exists()
+    with path.open("a"):
+        pass
+    if not there:
+        path.unlink()
 
 
 def is_own(path: Path) -> bool:
     """Whether a file is a winner that was written before."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(len(MARK)) == MARK
     except OSError:
         return False
+
+
+def write_out(path: Path, text: str) -> None:
+    """Raises InfraError where that is no longer possible: the run is kept, and the same command writes it again."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise InfraError(
+            f"{path}: cannot be written: {e.strerror}; what was done is kept, and the same command tries it again"
+        ) from None
 
 
 def standalone(program: str, original: str, *, about: list[str], device: str) -> str:
