@@ -16,7 +16,7 @@ from longodds.store.rundir import COST, RunDir
 from longodds.types import Status, Task, Verdict, digest_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 STRATEGY = "import"
 BATCH = 2000
@@ -121,6 +121,12 @@ class _Digests:
                 digest = program_digest(program)
             self._known[program] = digest
         return self._known[program]
+
+
+def imported_rows(samples: Sequence[ForeignSample]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What an import of these samples would write, without writing it: rows of samples.jsonl and verdicts.jsonl."""
+    texts = {s.program for s in samples if s.program is not None}
+    return _rows(samples, _Digests(as_text=len(texts) > MAX_PARSED))
 
 
 def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
