@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -172,6 +173,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def is_measured_somewhere(text: str) -> None:
+    """Device, reference and labels are named: no speedup means anything without them."""
+    facts = text[text.index("how it was measured") :]
+    for fact in (r"device +cpu", r"reference +eager", r"timed +\d+ samples, \d+ pairs", r"labels +\w+"):
+        assert re.search(fact, facts), (fact, facts)
+
+
 def test_select_and_the_same_from_python(finished_run):
     import longodds as lo
 
@@ -185,9 +193,28 @@ def test_select_and_the_same_from_python(finished_run):
     assert lo.select(finished_run)["strategies"] == document["strategies"]
     plain = longodds("select", "run", cwd=finished_run.parent)
     assert document["verdict"]["sentence"][:40] in plain.stdout
+    assert "geomean speedup" in plain.stdout
+    is_measured_somewhere(plain.stdout)
     twice = longodds("select", "run", "./run", cwd=finished_run.parent)
     assert (twice.returncode, twice.stdout) == (2, "")
     assert "named twice" in twice.stderr
+
+
+def test_compare_prints_every_figure_with_its_interval(finished_run):
+    document = json.loads(longodds("compare", "run", "--json", cwd=finished_run.parent).stdout)
+    plain = longodds("compare", "run", cwd=finished_run.parent)
+    arm, metric = document["arms"][0], document["metric"]
+    last = arm["curve"][-1]
+    low, high = last["ci" if metric == "any_of_k" else f"{metric}_ci"]
+    of_arm, of_budget = (next(x for x in plain.stdout.splitlines() if x.startswith(s)) for s in ("run ", "    24 "))
+    share = f"{100 * last[metric]:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %)"
+    assert share in of_arm
+    assert share in of_budget
+    for figure, unit in (("per_sample", "%"), ("expected_best_speedup", "x")):
+        assert {**arm, **last}[f"{figure}_ci"], figure
+        assert re.search(rf"{unit} \([\d.]+ ?{unit} to [\d.]+ ?{unit}\)", of_arm), figure
+    assert re.search(r" \(\S+ to \S+\) *$", of_arm)  # the equivalent K
+    is_measured_somewhere(plain.stdout)
 
 
 def test_report_is_one_page(finished_run):

@@ -24,7 +24,7 @@ from longodds.errors import UserError
 from longodds.report import Documents, render_table, render_tasks, write_report
 from longodds.report.browser import line_difference
 from longodds.report.page import json_for_script
-from longodds.report.text import percent, percent_interval, points, times, visible
+from longodds.report.text import percent, percent_interval, points, times, times_interval, visible
 from longodds.types import Status
 
 
@@ -122,6 +122,15 @@ def test_the_equivalent_k_stands_beside_the_metric_that_it_is_of(tmp_path, inter
     cells = cells_of(html, "arms-table", "few")
     assert cells[3:5] == [percent(end[metric]), percent_interval(end["any_of_k_sig_ci" if intervals else "ci"])]
     assert ("any-of-K verified at the end" in html) == intervals
+    arm, k = comparison["arms"][0], comparison["equivalent_k"]["few"]
+    assert cells[5:9] == [
+        times(end["expected_best_speedup"]),
+        times_interval(end["expected_best_speedup_ci"]),
+        percent(arm["per_sample"]),
+        percent_interval(arm["per_sample_ci"]),
+    ]
+    assert cells[9].startswith(f"{k[metric]:.3g} (") if isinstance(k[metric], float) else k[metric] in cells[9]
+    assert " to " in cells[9]
 
 
 def test_figures_are_written_as_svg_and_pdf(page):

@@ -153,7 +153,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         print_text(_sentences(document))
         if document["selection"] is not None:
             print_text("")
-            print_selection(document["selection"])
+            print_selection(document["selection"], [run])
             print_text(f"\nreport: {document['report']}")
     return document
 
