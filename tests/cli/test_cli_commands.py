@@ -158,6 +158,15 @@ def test_doctor_json(tmp_path):
     assert document["python"]["version"].startswith("3.")
 
 
+@pytest.mark.parametrize(("command", "k"), [("best-of-n", 16), ("refine", 16), ("ttt", 16), ("sdpo", 16), ("rlvr", 8)])
+def test_help_gives_the_defaults_of_the_command_and_no_flag_that_it_refuses(command, k, tmp_path):
+    text = longodds(command, "--help", cwd=tmp_path, COLUMNS="200").stdout
+    help_of = {name: line for name, line in re.findall(r"(--[\w-]+) (.*)", text)}
+    assert f"(default {k})" in help_of["--k"]
+    assert ("--stop-gain" in help_of) == (command == "best-of-n")
+    assert ("(default train)" in help_of["--subset"]) == (command == "rlvr")
+
+
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the small policy and evaluator of the strategies' tests: two tasks, two seeds, twelve samples each."""
