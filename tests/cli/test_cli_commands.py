@@ -21,7 +21,7 @@ from longodds.config import read_environment
 from longodds.tasks import load_split, load_suite
 
 COMMANDS = [*((name,) for name in _COMMANDS), *((g, name) for g, (_, subs) in _GROUPS.items() for name in subs)]
-
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 IMPORTS = [sys.executable, "-c", "import cyclopts, pydantic, rich.console"]
 IMPORTS_S = 0.2  # where help takes 0.7 s
@@ -156,6 +156,18 @@ def test_doctor_json(tmp_path):
     assert document["ready"] == {"evaluate": True, "sample": False}
     assert document["isolation"]["rlimits"] == "on"
     assert document["python"]["version"].startswith("3.")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_flag_is_on_a_page_of_the_docs(command, capsys):
+    from longodds.cli.app import run
+
+    run([*command, "--help"])
+    named = set(re.findall(r"(?<![\w-])--(?:no-)?([a-z][a-z-]*)", capsys.readouterr().out)) - {"help"}
+    pages = "".join(p.read_text() for p in DOCS.glob("*.md") if p.name != "LOG.md")
+    assert named
+    arguments = {name for name in named if re.search(rf"\b{name.upper()}\b", pages)}  # may be given by name as well
+    assert not {name for name in named - arguments if not re.search(rf"--(no-)?{name}(?![\w-])", pages)}
 
 
 @pytest.mark.parametrize(("command", "k"), [("best-of-n", 16), ("refine", 16), ("ttt", 16), ("sdpo", 16), ("rlvr", 8)])
