@@ -125,8 +125,7 @@ class _Digests:
 
 def imported_rows(samples: Sequence[ForeignSample]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """What an import of these samples would write, without writing it: rows of samples.jsonl and verdicts.jsonl."""
-    texts = {s.program for s in samples if s.program is not None}
-    return _rows(samples, _Digests(as_text=len(texts) > MAX_PARSED))
+    return _rows(samples, _Digests(as_text=len(_scan(samples).texts) > MAX_PARSED))
 
 
 def _rows(samples: Iterable[ForeignSample], digests: _Digests) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
