@@ -78,7 +78,7 @@ def settings_flags(args: argparse.Namespace) -> dict[str, Any]:
         "batch_size": args.k,
         "evaluator": args.evaluator,
         "device": seed.device(args),
-        "max_pairs": 16 if args.eval_mode == "fast" else 64,
+        "max_pairs": seed.max_pairs(args),
         "reward": "speedup",
         "held_out": 0,
         "max_kl": _UNGUARDED,

@@ -2,7 +2,8 @@
 
 A thin wrapper of `longodds best-of-n`: --log_path is the run directory, and the same command resumes it. Beside what a
 run holds it writes the original's best_of_n_summary.json and best_of_n_compute.json. The sound evaluator decides how
-often it measures; --eval_mode sets its cap of timed pairs (fast 16, full 64).
+often it measures; --eval_mode (else KERNELBENCH_EVAL_MODE) sets its cap of timed pairs (fast 16, full 64) and the calls
+of --evaluator seed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scripts import seed
 
 from longodds.cli.best_of_n import run_and_summarise
 from longodds.cli.console import note_line
-from longodds.config import BestOfNSettings, resolve
+from longodds.config import BestOfNSettings, read_environment, resolve
 from longodds.store import RunDir
 
 
@@ -34,7 +35,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--problem_ids", default="", help="problems instead of the split's, separated by commas")
     parser.add_argument("--log_path", default="runs/best_of_n", help="run directory (%(default)s)")
     parser.add_argument("--sampler_path", default="", help="a tinker:// path instead of a list of checkpoints")
-    parser.add_argument("--eval_mode", default="full", choices=["full", "fast"], help="(%(default)s)")
+    parser.add_argument(
+        "--eval_mode", default=read_environment().eval_mode, choices=["full", "fast"], help="(%(default)s)"
+    )
     parser.add_argument("--num_correct_trials", type=int, help="accepted; the evaluator decides")
     parser.add_argument("--num_perf_trials", type=int, help="accepted; the evaluator decides")
     parser.add_argument("--level", type=int, default=1, choices=[1, 2, 3, 4], help="of KernelBench (%(default)s)")
@@ -67,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             "evaluator": args.evaluator,
             "eval_workers": args.eval_workers if args.evaluator == "seed" else 1,
             "device": seed.device(args),
-            "max_pairs": 16 if args.eval_mode == "fast" else 64,
+            "max_pairs": seed.max_pairs(args),
         },
     )
     path = Path(args.log_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,13 @@ def add_task_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernelbench_root", help="checkout or dataset file; else LONGODDS_KERNELBENCH, else the hub")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (%(default)s)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where programs run (cuda where there is one)")
+
+
+def max_pairs(args: argparse.Namespace) -> int:
+    """The cap of timed pairs that --eval_mode stands for. The mode goes into the environment, where --evaluator seed
+    looks for it."""
+    os.environ["KERNELBENCH_EVAL_MODE"] = args.eval_mode
+    return read_environment().max_pairs
 
 
 def policy_spec(args: argparse.Namespace, *, sampler_path: str = "", key: str = "sampler_path") -> str:

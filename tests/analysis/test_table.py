@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -15,6 +16,8 @@ from longodds.analysis.pool import build_pools
 from longodds.analysis.table import TableBuilder, tabulate
 from longodds.errors import UserError
 from longodds.selection import to_candidates
+from longodds.store import import_samples
+from longodds.strategies.selecting import select
 from longodds.types import FEW_PAIRS_LABEL, Status
 
 
@@ -121,6 +124,26 @@ def test_a_frame_gives_the_document_of_the_samples():
     assert not is_frame("runs/a")
 
 
+def test_a_frame_gives_what_an_import_of_its_rows_gives(tmp_path):
+    rows = study("informative", tasks=4, k=8, seeds=2)
+    columns = columns_of(rows)
+    del columns["whatever"]
+    columns["program"] = [f"{r.program.strip()}  # sample {i}" for i, r in enumerate(rows)]
+    columns["correct"] = [int(c) for c in columns["correct"]]
+    columns["ci_low"] = [low and -0.1 for low in columns["ci_low"]]
+    columns["status"] = [r.verdict.status.value for r in rows]
+    lines = [json.dumps(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+    (tmp_path / "s.jsonl").write_text("\n".join(lines))
+    import_samples(tmp_path / "s.jsonl", tmp_path / "run")
+    imported, framed = select(tmp_path / "run"), select(Frame(columns))
+    del imported["runs"], framed["runs"]
+    assert framed == imported
+    assert sum(t["n_distinct"] for t in framed["per_task"]) < len(rows) / 2
+    same = {"task_id": ["t"] * 2, "correct": [True] * 2, "speedup": [1.2] * 2, "logprobs": [[-0.1]] * 2}
+    assert len(read_frame({**same, "program": ["a = 1", "b = 2"]}).programs) == 2
+    assert len(read_frame({**same, "program_digest": ["d", "d"]}).programs) == 1
+
+
 def test_a_mean_with_a_length_is_enough_and_speedups_need_no_interval():
     columns = columns_of(study("informative", tasks=3, k=6))
     columns["mean_logprob"] = [float(np.mean(x)) for x in columns["logprobs"]]
@@ -134,10 +157,12 @@ def test_a_mean_with_a_length_is_enough_and_speedups_need_no_interval():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task_id": [3]}, "row 0: field 'task_id': must be a text"),
-        ({"correct": [1]}, "row 0: field 'correct': must be true or false"),
+        ({"task_id": [3]}, "row 0: field 'task_id': must be a string"),
+        ({"correct": [2]}, "row 0: field 'correct': must be true or false"),
         ({"speedup": ["fast"]}, "row 0: field 'speedup': must be a number"),
-        ({"speedup": [-1.0]}, "row 0: field 'speedup': must be positive"),
+        ({"speedup": [-1.0]}, "row 0: field 'speedup': must be above 0"),
+        ({"speedup": [math.nan]}, "row 0: field 'speedup': is null"),
+        ({"logprobs": [[-0.1, math.nan]]}, "row 0: field 'logprobs': item 1 must be a finite number"),
         ({"logprobs": ["abc"]}, "row 0: field 'logprobs': must be a list of numbers"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from longodds.config import read_environment
 from longodds.tasks import load_split, load_suite
 
 COMMANDS = [*((name,) for name in _COMMANDS), *((g, name) for g, (_, subs) in _GROUPS.items() for name in subs)]
-
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 IMPORTS = [sys.executable, "-c", "import cyclopts, pydantic, rich.console"]
 IMPORTS_S = 0.2  # where help takes 0.7 s
@@ -165,6 +166,27 @@ def test_doctor_json(tmp_path):
     assert document["python"]["version"].startswith("3.")
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_flag_is_on_a_page_of_the_docs(command, capsys):
+    from longodds.cli.app import run
+
+    run([*command, "--help"])
+    named = set(re.findall(r"(?<![\w-])--(?:no-)?([a-z][a-z-]*)", capsys.readouterr().out)) - {"help"}
+    pages = "".join(p.read_text() for p in DOCS.glob("*.md") if p.name != "LOG.md")
+    assert named
+    arguments = {name for name in named if re.search(rf"\b{name.upper()}\b", pages)}  # may be given by name as well
+    assert not {name for name in named - arguments if not re.search(rf"--(no-)?{name}(?![\w-])", pages)}
+
+
+@pytest.mark.parametrize(("command", "k"), [("best-of-n", 16), ("refine", 16), ("ttt", 16), ("sdpo", 16), ("rlvr", 8)])
+def test_help_gives_the_defaults_of_the_command_and_no_flag_that_it_refuses(command, k, tmp_path):
+    text = longodds(command, "--help", cwd=tmp_path, COLUMNS="200").stdout
+    help_of = {name: line for name, line in re.findall(r"(--[\w-]+) (.*)", text)}
+    assert f"(default {k})" in help_of["--k"]
+    assert ("--stop-gain" in help_of) == (command == "best-of-n")
+    assert ("(default train)" in help_of["--subset"]) == (command == "rlvr")
+
+
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the small policy and evaluator of the strategies' tests: two tasks, two seeds, twelve samples each."""
@@ -183,6 +205,13 @@ def finish(path: Path, **flags: float) -> Path:
     return path
 
 
+def is_measured_somewhere(text: str) -> None:
+    """Device, reference and labels are named: no speedup means anything without them."""
+    facts = text[text.index("how it was measured") :]
+    for fact in (r"device +cpu", r"reference +eager", r"timed +\d+ samples, \d+ pairs", r"labels +\w+"):
+        assert re.search(fact, facts), (fact, facts)
+
+
 def test_select_and_the_same_from_python(finished_run):
     import longodds as lo
 
@@ -196,9 +225,28 @@ def test_select_and_the_same_from_python(finished_run):
     assert lo.select(finished_run)["strategies"] == document["strategies"]
     plain = longodds("select", "run", cwd=finished_run.parent)
     assert document["verdict"]["sentence"][:40] in plain.stdout
+    assert "geomean speedup" in plain.stdout
+    is_measured_somewhere(plain.stdout)
     twice = longodds("select", "run", "./run", cwd=finished_run.parent)
     assert (twice.returncode, twice.stdout) == (2, "")
     assert "named twice" in twice.stderr
+
+
+def test_compare_prints_every_figure_with_its_interval(finished_run):
+    document = json.loads(longodds("compare", "run", "--json", cwd=finished_run.parent).stdout)
+    plain = longodds("compare", "run", cwd=finished_run.parent)
+    arm, metric = document["arms"][0], document["metric"]
+    last = arm["curve"][-1]
+    low, high = last["ci" if metric == "any_of_k" else f"{metric}_ci"]
+    of_arm, of_budget = (next(x for x in plain.stdout.splitlines() if x.startswith(s)) for s in ("run ", "    24 "))
+    share = f"{100 * last[metric]:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %)"
+    assert share in of_arm
+    assert share in of_budget
+    for figure, unit in (("per_sample", "%"), ("expected_best_speedup", "x")):
+        assert {**arm, **last}[f"{figure}_ci"], figure
+        assert re.search(rf"{unit} \([\d.]+ ?{unit} to [\d.]+ ?{unit}\)", of_arm), figure
+    assert re.search(r" \(\S+ to \S+\) *$", of_arm)  # the equivalent K
+    is_measured_somewhere(plain.stdout)
 
 
 def test_report_is_one_page(finished_run):

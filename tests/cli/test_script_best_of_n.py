@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -95,6 +96,31 @@ def test_flags_and_defaults_are_the_originals():
     assert {name: args[name] for name in originals} == originals
     readme = parse(["--split", "splits/l1_seed42.json", "--subset", "eval", "--k", "64", "--max_tasks", "20"])
     assert (readme.k, readme.max_tasks, readme.subset) == (64, 20, "eval")
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "mode"), [(None, "fast", "fast"), ("full", "fast", "full"), ("fast", "full", "fast")]
+)
+def test_the_mode_is_the_flags_else_the_environments_for_both_evaluators(tmp_path, monkeypatch, flag, variable, mode):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from scripts import adapting, best_of_n
+
+    from longodds.config import read_environment
+
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERNELBENCH_EVAL_MODE", variable)
+    monkeypatch.setattr(best_of_n, "run_and_summarise", lambda path, settings, **_: asked.append(settings))
+    monkeypatch.setattr(best_of_n, "write_summary", lambda *_, **__: None)
+    more = ["--eval_mode", flag] if flag else []
+    command = ["--policy", "embedded", "--problem_ids", "1", "--device", "cpu", "--evaluator", "seed"]
+    best_of_n.main([*command, *more])
+    assert asked[0].max_pairs == {"fast": 16, "full": 64}[mode]
+    assert read_environment().eval_mode == mode  # what --evaluator seed reads
+    parser = argparse.ArgumentParser()
+    adapting.add_flags(parser, steps=1, log_path="x")
+    learned = adapting.settings_flags(parser.parse_args([*command, "--eval_mode", mode]))
+    assert (learned["max_pairs"], read_environment().eval_mode) == (asked[0].max_pairs, mode)
 
 
 @pytest.mark.slow

@@ -19,11 +19,14 @@ from rich.console import Console
 from synthetic_samples import make_task, sample, study
 
 from longodds.analysis import select_runs
+from longodds.analysis.arms import ArmData
+from longodds.analysis.compare import compare_arms
+from longodds.analysis.table import tabulate
 from longodds.errors import InfraError, UserError
-from longodds.report import render_table, render_tasks, write_report
+from longodds.report import Documents, render_table, render_tasks, write_report
 from longodds.report.browser import line_difference
 from longodds.report.page import json_for_script
-from longodds.report.text import percent, percent_interval, points, times, visible
+from longodds.report.text import percent, percent_interval, points, times, times_interval, visible
 from longodds.types import Status
 
 
@@ -83,6 +86,53 @@ def test_timings_come_with_device_reference_settings_and_isolation(html):
     for word in ("device</dt><dd>cpu", "reference</dt><dd>eager", "dev0 (", "seccomp: on", "landlock: not available"):
         assert word in facts, word
     assert "&lt;i&gt;label" in facts
+
+
+def arm_rows(k, intervals=True):
+    return study("informative", tasks=12, k=k, rng=k, noise_sd=0.08, intervals=intervals)
+
+
+def compared(*, intervals=True):
+    """Two runs whose any_of_k and any_of_k_sig differ at their ends, compared."""
+    arms = [
+        ArmData(name, "best_of_n", tabulate(arm_rows(k, intervals)), 1000) for name, k in (("few", 4), ("many", 16))
+    ]
+    return compare_arms(arms)
+
+
+def cells_of(html, table, row) -> list[str]:
+    found = re.search(rf'id="{table}".*?<tr>(<td[^>]*>{row}<.*?)</tr>', html, flags=re.S)
+    assert found
+    return re.findall(r"<td[^>]*>([^<]*)</td>", found.group(1))
+
+
+@pytest.mark.parametrize("intervals", [True, False])
+def test_the_equivalent_k_stands_beside_the_metric_that_it_is_of(tmp_path, intervals):
+    comparison = compared(intervals=intervals)
+    metric = "any_of_k_sig" if intervals else "any_of_k"
+    assert comparison["metric"] == metric
+    end = comparison["arms"][0]["curve"][-1]
+    assert not intervals or percent(end["any_of_k"]) != percent(end["any_of_k_sig"])
+    html = write_report(
+        tmp_path / "r.html",
+        samples={"few": arm_rows(4), "many": arm_rows(16)},
+        tasks={},
+        config={},
+        manifest={},
+        documents=Documents(comparison=comparison),
+    ).read_text()
+    cells = cells_of(html, "arms-table", "few")
+    assert cells[3:5] == [percent(end[metric]), percent_interval(end["any_of_k_sig_ci" if intervals else "ci"])]
+    assert ("any-of-K verified at the end" in html) == intervals
+    arm, k = comparison["arms"][0], comparison["equivalent_k"]["few"]
+    assert cells[5:9] == [
+        times(end["expected_best_speedup"]),
+        times_interval(end["expected_best_speedup_ci"]),
+        percent(arm["per_sample"]),
+        percent_interval(arm["per_sample_ci"]),
+    ]
+    assert cells[9].startswith(f"{k[metric]:.3g} (") if isinstance(k[metric], float) else k[metric] in cells[9]
+    assert " to " in cells[9]
 
 
 def test_figures_are_written_as_svg_and_pdf(page):

@@ -83,6 +83,16 @@ class RLVRFlags:
     eval_tasks: Annotated[int | None, _of("eval_tasks", RLVRSettings)] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RLVRTaskFlags(TaskFlags):
+    subset: Annotated[Literal["train", "eval"] | None, _of("subset", RLVRSettings)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLVRSamplingFlags(SamplingFlags):
+    k: Annotated[int | None, _of("k", RLVRSettings)] = None
+
+
 def ttt(
     run: Path,
     /,
@@ -162,9 +172,9 @@ def rlvr(
     rounds: Annotated[RLVRFlags | None, Parameter(name="*", group=_CHOICE)] = None,
     learning: Annotated[LearningFlags | None, Parameter(name="*", group=_LEARNING)] = None,
     rewards: Annotated[RewardFlags | None, Parameter(name="*", group=_LEARNING)] = None,
-    tasks: Annotated[TaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
+    tasks: Annotated[RLVRTaskFlags | None, Parameter(name="*", group=_TASKS)] = None,
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
-    sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
+    sampling: Annotated[RLVRSamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
     evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
     budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
     json: bool = False,

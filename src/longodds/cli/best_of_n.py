@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, note_line, print_text, write_json
-from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
+from longodds.cli.flags import EvaluationFlags, PolicyFlags, SamplingFlags, StoppingBudgetFlags, TaskFlags, given
 from longodds.cli.report import make_report
 from longodds.cli.select import print_selection
 from longodds.errors import InfraError, UserError
@@ -35,7 +35,7 @@ def best_of_n(
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
     sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
     evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
-    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    budget: Annotated[StoppingBudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
     estimate: bool = False,
     re_evaluate: bool = False,
     json: bool = False,
@@ -153,7 +153,7 @@ def summarise(run: Path, outcome: Outcome, *, show: bool) -> dict[str, Any]:
         print_text(_sentences(document))
         if document["selection"] is not None:
             print_text("")
-            print_selection(document["selection"])
+            print_selection(document["selection"], [run])
             print_text(f"\nreport: {document['report']}")
     return document
 

@@ -79,10 +79,16 @@ class EvaluationFlags:
 class BudgetFlags:
     max_seconds: Annotated[float | None, helped("max_seconds")] = None
     max_cost: Annotated[float | None, helped("max_cost")] = None
-    stop_gain: Annotated[float | None, helped("stop_gain")] = None
     price_prompt: Annotated[float | None, helped("price_prompt")] = None
     price_sampled: Annotated[float | None, helped("price_sampled")] = None
     price_device: Annotated[float | None, helped("price_device")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppingBudgetFlags(BudgetFlags):
+    """Of Best-of-N: other runs refuse to end a cell by what its samples promise."""
+
+    stop_gain: Annotated[float | None, helped("stop_gain")] = None
 
 
 def given(groups: Sequence[object | None]) -> dict[str, Any]:

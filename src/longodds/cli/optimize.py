@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, note_line, print_text, write_json
-from longodds.cli.flags import BudgetFlags, PolicyFlags, SamplingFlags, given, helped
+from longodds.cli.flags import PolicyFlags, SamplingFlags, StoppingBudgetFlags, given, helped
 from longodds.errors import InfraError
 from longodds.types import Reference
 
@@ -49,7 +49,7 @@ def optimize(
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
     sampling: Annotated[_SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
     evaluation: Annotated[_EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
-    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    budget: Annotated[StoppingBudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
     json: bool = False,
 ) -> None:
     """Make a module of your own faster: the best program that is verified to be, or `nothing faster was found`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from longodds.cli.console import json_stdout, note_line, print_text, write_json
-from longodds.cli.flags import BudgetFlags, EvaluationFlags, PolicyFlags, SamplingFlags, TaskFlags, given
+from longodds.cli.flags import EvaluationFlags, PolicyFlags, SamplingFlags, StoppingBudgetFlags, TaskFlags, given
 
 if TYPE_CHECKING:
     from longodds.strategies.stages import Stage
@@ -28,7 +28,7 @@ def pipeline(
     policy: Annotated[PolicyFlags | None, Parameter(name="*", group=_POLICY)] = None,
     sampling: Annotated[SamplingFlags | None, Parameter(name="*", group=_SAMPLING)] = None,
     evaluation: Annotated[EvaluationFlags | None, Parameter(name="*", group=_EVALUATION)] = None,
-    budget: Annotated[BudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
+    budget: Annotated[StoppingBudgetFlags | None, Parameter(name="*", group=_BUDGET)] = None,
     json: bool = False,
 ) -> int:
     """Run the stages of a recipe one after another; a stage may begin from an earlier one's checkpoint (`run:NAME`).

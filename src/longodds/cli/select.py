@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from longodds.cli.console import (
     bar,
@@ -14,6 +14,10 @@ from longodds.cli.console import (
     print_text,
     write_json,
 )
+from longodds.cli.report import in_common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def select(
@@ -45,7 +49,7 @@ def select(
         if json:
             write_json(out, document)
         else:
-            print_selection(document)
+            print_selection(document, runs)
 
 
 def _live(runs: tuple[Path, ...], unit: Literal["program", "sample"], seed: int) -> dict[str, Any]:
@@ -55,8 +59,8 @@ def _live(runs: tuple[Path, ...], unit: Literal["program", "sample"], seed: int)
         return select_live(*runs, unit=unit, seed=seed, told=told)
 
 
-def print_selection(document: dict[str, Any]) -> None:
-    """The verdict sentence, then the strategies, the tasks and the price of a choice."""
+def print_selection(document: dict[str, Any], runs: Sequence[Path]) -> None:
+    """The verdict sentence, then the strategies, the tasks and the price of a choice, and how it was all measured."""
     from longodds.report import render_fast_p, render_table, render_tasks
 
     print_text(document["verdict"]["sentence"] + "\n")
@@ -64,8 +68,21 @@ def print_selection(document: dict[str, Any]) -> None:
     print_table(render_fast_p(document))
     print_table(render_tasks(document))
     _print_price(document["price"])
+    print_measured(runs)
     for warning in document["warnings"]:
         print_text(f"note: {warning}")
+
+
+def print_measured(runs: Sequence[Path]) -> None:
+    """Device, reference, settings and labels behind the timings of these runs: no speedup means anything without."""
+    from longodds.report import measurement_facts
+    from longodds.store import RunDir
+
+    held = [RunDir.open(run) for run in runs]
+    verdicts = [row.verdict for run in held for row in run.verdicts().values()]
+    config, manifest = in_common([run.config for run in held]), in_common([run.manifest for run in held])
+    rows = [list(fact) for fact in measurement_facts(verdicts, config, manifest)]
+    print_table(make_table("how it was measured", ["", ""], rows))
 
 
 def _print_price(price: dict[str, Any]) -> None:
@@ -74,7 +91,7 @@ def _print_price(price: dict[str, Any]) -> None:
         [w["name"], *(number(w[f]) for f in ("timed", "pairs", "device_seconds", "fast", "geomean_speedup"))]
         for w in price["ways"]
     ]
-    columns = ["way of choosing", "timed", "pairs", "device-seconds", "fast", "speedup"]
+    columns = ["way of choosing", "timed", "pairs", "device-seconds", "fast", "geomean speedup"]
     print_table(make_table("the price of a choice, means over cells", columns, rows, right="lrrrrr"))
     for row in price["break_even"]:
         if row["strategy"] != "surprisal":

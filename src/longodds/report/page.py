@@ -38,7 +38,7 @@ from longodds.report.text import (
 )
 
 if TYPE_CHECKING:
-    from longodds.types import Sample, Task
+    from longodds.types import Sample, Task, Verdict
 
 LABELS = {
     "selection": "Bars: share of cells whose choice is fast, by strategy",
@@ -121,7 +121,7 @@ def write_report(
         documents=documents.visible(),
         figures={name: inline_svg(to_svg(f), name, LABELS[name]) for name, f in figures.items()},
         data=browser_data(programs, by_id),
-        facts=measurement_facts(flat, config, manifest),
+        facts=measurement_facts([s.verdict for s in flat if s.verdict is not None], config, manifest),
         families={visible(k): visible(str(by_id[k].metadata.get("family", ""))) if k in by_id else "" for k in by_task},
         config=config,
         manifest=manifest,
@@ -193,7 +193,7 @@ def render_page(
         number=number,
         p_value=p_value,
     )
-    environment.globals["equivalent"] = _equivalent
+    environment.globals["equivalent"] = equivalent
     script, css = _asset("report.js"), _asset("report.css")
     return environment.get_template("report.html.j2").render(
         r=result,
@@ -282,10 +282,21 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
     return text
 
 
-def _equivalent(comparison: Mapping[str, Any], run: str) -> str:
-    """The number of Best-of-N samples that an arm is worth, as text."""
-    value = (comparison.get("equivalent_k") or {}).get(run, {}).get(comparison["metric"])
-    return "–" if value is None else value if isinstance(value, str) else f"{value:.3g}"
+def equivalent(comparison: Mapping[str, Any], run: str) -> str:
+    """The number of Best-of-N samples that an arm is worth, with its interval, as text."""
+    found = (comparison.get("equivalent_k") or {}).get(run, {})
+    value, interval = found.get(comparison["metric"]), found.get(f"{comparison['metric']}_ci")
+    if value is None:
+        return "–"
+    return (
+        _samples(value)
+        if interval is None
+        else f"{_samples(value)} ({_samples(interval[0])} to {_samples(interval[1])})"
+    )
+
+
+def _samples(k: float | str) -> str:
+    return k if isinstance(k, str) else f"{k:.3g}"
 
 
 def _signed(value: float) -> str:
@@ -298,10 +309,9 @@ def _p_clause(p: float) -> str:
 
 
 def measurement_facts(
-    samples: Sequence[Sample], config: Mapping[str, Any], manifest: Mapping[str, Any]
+    verdicts: Sequence[Verdict], config: Mapping[str, Any], manifest: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
     """Device, reference, settings digest and isolation behind the timings, with what verdicts themselves say."""
-    verdicts = [s.verdict for s in samples if s.verdict is not None]
     layers: dict[str, Counter[str]] = {}
     for verdict in verdicts:
         for layer, state in verdict.isolation.items():

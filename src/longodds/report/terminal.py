@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from longodds.report.text import number, percent, percent_interval, times, visible
+from longodds.report.text import number, percent, percent_interval, times, times_interval, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,16 @@ def render_table(result: dict[str, Any], *, all_strategies: bool = False) -> Tab
         title=f"{result['n_tasks']} tasks, {result['n_cells']} cells (task x seed), K = {result['k']}",
         caption=f"share of cells whose choice is fast, interval of {metric}; a cell with nothing correct counts 0",
     )
-    columns = ("strategy", "fast_1", "fast_1_sig", "95 % interval", "fast_1.05_sig", "speedup", "timings")
+    columns = (
+        "strategy",
+        "fast_1",
+        "fast_1_sig",
+        "95 % interval",
+        "fast_1.05_sig",
+        "geomean speedup",
+        "its interval",
+        "timings",
+    )
     for name in columns:
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     rows = [s for s in result["strategies"] if all_strategies or not s["name"].startswith("sum-")]
@@ -35,6 +44,7 @@ def render_table(result: dict[str, Any], *, all_strategies: bool = False) -> Tab
             percent_interval(s["ci"]),
             percent(s["fast_1.05_sig"]),
             times(s["geomean_speedup"]),
+            times_interval(s["geomean_speedup_ci"]),
             number(s["timed_evaluations"], 0),
             style="bold" if s["name"] in ("surprisal", "random") else "",
         )
@@ -62,8 +72,11 @@ def render_tasks(result: dict[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="tasks")
-    for name in ("task", "correct", "distinct", "best", "random", "surprisal", "rank correlation"):
+    table = Table(
+        title="tasks",
+        caption="speedups; random, surprisal: of the choice, geometric mean over seeds (exact over choices)",
+    )
+    for name in ("task", "correct", "distinct", "best", "its lower bound", "random", "surprisal", "rank correlation"):
         table.add_column(name, justify="left" if name == "task" else "right")
     for row in result["per_task"]:
         table.add_row(
@@ -71,6 +84,7 @@ def render_tasks(result: dict[str, Any]) -> Table:
             f"{row['n_correct']}/{row['n_samples']}",
             str(row["n_distinct"]),
             times(row["best_speedup"]),
+            times(row["best_ci_low"]),
             times(row["speedups"]["random"]),
             times(row["speedups"]["surprisal"]),
             number(row["spearman"]),

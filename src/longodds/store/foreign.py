@@ -17,7 +17,7 @@ from longodds.errors import UserError
 from longodds.types import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 FIELDS = (
@@ -84,14 +84,20 @@ def read_foreign(path: Path) -> Iterator[ForeignSample]:
     """
     rows = _parquet_rows(path) if _is_parquet(path) else _json_rows(path)
     empty = True
-    for number, row in rows:
+    for sample in check_rows(rows, f"{path}:"):
         empty = False
+        yield sample
+    if empty:
+        raise UserError(f"{path}: holds no samples; one row a sample is expected")
+
+
+def check_rows(rows: Iterable[tuple[int, Mapping[str, Any]]], where: str) -> Iterator[ForeignSample]:
+    """Numbered rows, each checked. Raises UserError, `where` and the row's number before the field that is wrong."""
+    for number, row in rows:
         try:
             yield check_row(row)
         except _FieldError as e:
-            raise UserError(f"{path}:{number}: {e}") from None
-    if empty:
-        raise UserError(f"{path}: holds no samples; one row a sample is expected")
+            raise UserError(f"{where}{number}: {e}") from None
 
 
 # --- files -------------------------------------------------------------------------------------

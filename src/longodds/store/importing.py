@@ -18,7 +18,7 @@ from longodds.store.rundir import COST, RunDir
 from longodds.types import SEED_LABEL, Status, Task, Verdict, digest_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 STRATEGY = "import"
 BATCH = 2000
@@ -155,6 +155,12 @@ class _Digests:
                 digest = program_digest(program)
             self._known[program] = digest
         return self._known[program]
+
+
+def imported_rows(samples: Sequence[ForeignSample]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What an import of these samples would write, without writing it: rows of samples.jsonl and verdicts.jsonl."""
+    scan = _scan(samples)
+    return _rows(samples, _Digests(as_text=len(scan.texts) > MAX_PARSED), own_indices=scan.own_indices)
 
 
 def _rows(

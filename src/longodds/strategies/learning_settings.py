@@ -96,6 +96,7 @@ class RLVRSettings(RewardedSettings):
     """The outer loop: reinforcement learning on the train half, judged on the other."""
 
     subset: Literal["train", "eval"] | None = "train"
+    """Which half is learned from: `train` alone; the other is judged on."""
     steps: int = Field(default=40, ge=1, le=MOST)
     """Rounds of learning, a batch of tasks each; epochs of the shuffled tasks follow one another."""
     k: int = Field(default=8, ge=1, le=MOST)
