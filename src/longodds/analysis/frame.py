@@ -18,6 +18,7 @@ from longodds.types import Completion, Verdict
 if TYPE_CHECKING:
     from longodds.analysis.table import Table
 
+_COLUMNS = (*FIELDS, "step", "index", "evaluator", "labels")  # the rest of an import's metadata decides nothing
 _TO_PYTHON = ("to_pylist", "tolist", "to_list")
 
 
@@ -38,7 +39,7 @@ def _names(value: object) -> list[str]:
 def read_frame(frame: Any) -> Table:
     """The table of a frame. Raises UserError naming row and field for what is missing or of another type."""
     names = _names(frame)
-    columns = {f: _values(frame[f]) for f in FIELDS if f in names}
+    columns = {f: _values(frame[f]) for f in _COLUMNS if f in names}
     rows = ((i, {f: _plain(c[i]) for f, c in columns.items()}) for i in range(len(columns["task_id"])))
     builder = TableBuilder()
     for sample, verdict in imported_rows(list(check_rows(rows, "frame, row "))):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from longodds.errors import UserError
+from longodds.store.row_files import FieldError, numbered_rows, short
 from longodds.types import Status
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ FIELDS = (
 )
 _KNOWN = frozenset(FIELDS)
 _STATUSES = {s.value: s for s in Status if s is not Status.INFRA_ERROR}
-_PARQUET_BATCH = 4096
 ROUNDING = 1e-3  # what half precision may put a log-probability above 0
 INT64 = 1 << 63
 # Wider than anything that is measured; beyond them sums and axes of a report overflow.
@@ -71,18 +71,13 @@ class ForeignSample:
     labels: list[str]
 
 
-class _FieldError(Exception):
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(f"field '{field}': {text}")
-
-
 def read_foreign(path: Path) -> Iterator[ForeignSample]:
     """The rows of a file, checked one by one as they are read.
 
     Parquet where the file begins as Parquet does, JSON lines otherwise. Raises UserError, `FILE:LINE: field 'NAME':
     ...` (the row's number in Parquet), at the first row that can't be used, and for a file without rows.
     """
-    rows = _parquet_rows(path) if _is_parquet(path) else _json_rows(path)
+    rows = numbered_rows(path)
     empty = True
     for sample in check_rows(rows, f"{path}:"):
         empty = False
@@ -96,113 +91,8 @@ def check_rows(rows: Iterable[tuple[int, Mapping[str, Any]]], where: str) -> Ite
     for number, row in rows:
         try:
             yield check_row(row)
-        except _FieldError as e:
+        except FieldError as e:
             raise UserError(f"{where}{number}: {e}") from None
-
-
-# --- files -------------------------------------------------------------------------------------
-
-
-def _is_parquet(path: Path) -> bool:
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise UserError(f"{path}: must be a regular file; it is read more than once")
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory; FILE is JSON lines or Parquet") from None
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read: {e.strerror}") from None
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if text.strip():
-                yield number, _json_row(text, path, number)
-
-
-def _json_row(line: bytes, path: Path, number: int) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-        odd = isinstance(row, dict) and line.count(b'":') != len(row) and _may_repeat(line, row)
-    except (ValueError, RecursionError):
-        row, odd = None, True
-    if odd:  # json itself is silent about a key given twice, and does not say what is wrong with the bytes
-        row = _lenient(line, path, number)
-    if not isinstance(row, dict):
-        hint = "; write one object a line" if isinstance(row, list) else ""
-        raise UserError(f"{path}:{number}: must be a JSON object, one a sample, not {_kind(row)}{hint}")
-    return row
-
-
-def _may_repeat(line: bytes, row: Mapping[str, Any]) -> bool:
-    return any(line.count(b'"%b"' % key.encode()) != 1 for key in row)
-
-
-def _lenient(line: bytes, path: Path, number: int) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"), object_pairs_hook=_without_repeats)
-    except UnicodeDecodeError as e:
-        raise UserError(f"{path}:{number}: not UTF-8 (byte {e.start + 1} of the line)") from None
-    except _FieldError as e:
-        raise UserError(f"{path}:{number}: {e}") from None
-    except RecursionError:
-        raise UserError(f"{path}:{number}: nested too deeply") from None
-    except ValueError as e:
-        raise UserError(f"{path}:{number}: not JSON: {_short(str(e), 80)}; one object a line is expected") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _FieldError(_short(next(n for n in names if names.count(n) > 1)), "is given twice")
-    return row
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'longodds[parquet]', or give JSON lines") from None
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if len(set(names)) < len(names):
-                twice = next(n for n in names if names.count(n) > 1)
-                raise UserError(f"{path}: field '{_short(twice)}': is given twice")
-            for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
-                columns = [_column(batch.column(i)) for i in range(batch.num_columns)]
-                for values in zip(*columns, strict=True):
-                    number += 1
-                    yield number, dict(zip(names, values, strict=True))
-    except (pa.ArrowException, OSError) as e:
-        raise UserError(f"{path}: not a readable Parquet file: {_short(str(e), 120)}") from None
-
-
-def _column(array: Any) -> list[Any]:
-    """The values of an Arrow array as Python's; lists of numbers by way of NumPy, tens of times faster."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = array.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return array.to_pylist()
-    inner = kind.value_type
-    flat = array.flatten()
-    if flat.null_count or not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-        return array.to_pylist()
-    values, out, at = flat.to_numpy(zero_copy_only=False).tolist(), [], 0
-    for length in pc.call_function("list_value_length", [array]).to_pylist():
-        out.append(None if length is None else values[at : at + length])
-        at += length or 0
-    return out
 
 
 # --- rows --------------------------------------------------------------------------------------
@@ -214,9 +104,9 @@ def check_row(row: Mapping[str, Any]) -> ForeignSample:
     if task_id is None:
         raise _missing(row, "task_id", "a string that names the task")
     if not task_id.strip():
-        raise _FieldError("task_id", "is empty")
+        raise FieldError("task_id", "is empty")
     if any("\ud800" <= c <= "\udfff" for c in task_id):
-        raise _FieldError("task_id", f"holds half of a surrogate pair: {_show(task_id)}; no file can be named by it")
+        raise FieldError("task_id", f"holds half of a surrogate pair: {_show(task_id)}; no file can be named by it")
     correct = _correct(row)
     status = _STATUSES.get(s) if isinstance(s := row.get("status"), str) else None
     own_status = status is not None and (status is Status.CORRECT) == correct
@@ -258,7 +148,7 @@ def _correct(row: Mapping[str, Any]) -> bool:
         raise _missing(row, "correct", "true or false")
     if isinstance(value, (int, float)) and value in (0, 1):
         return value == 1
-    raise _FieldError("correct", f"must be true or false (or 1 or 0), not {_show(value)}")
+    raise FieldError("correct", f"must be true or false (or 1 or 0), not {_show(value)}")
 
 
 def _timing(row: Mapping[str, Any], timed: bool) -> tuple[float | None, float | None, float | None]:
@@ -268,18 +158,18 @@ def _timing(row: Mapping[str, Any], timed: bool) -> tuple[float | None, float | 
             raise _missing(row, "speedup", "a correct sample needs one, time of the reference / time of the program")
         return None, None, None
     if speedup <= 0:
-        raise _FieldError("speedup", f"must be above 0, not {speedup:g}: time of the reference / time of the program")
+        raise FieldError("speedup", f"must be above 0, not {speedup:g}: time of the reference / time of the program")
     if not SPEEDUPS[0] <= speedup <= SPEEDUPS[1]:
-        raise _FieldError("speedup", f"must be from {SPEEDUPS[0]:g} to {SPEEDUPS[1]:g}, not {speedup:g}")
+        raise FieldError("speedup", f"must be from {SPEEDUPS[0]:g} to {SPEEDUPS[1]:g}, not {speedup:g}")
     low, high = (_number(row, name) for name in ("ci_low", "ci_high"))
     if low is not None and high is not None and low > high:
-        raise _FieldError("ci_low", f"must be at most ci_high, and {low:g} is above {high:g}")
+        raise FieldError("ci_low", f"must be at most ci_high, and {low:g} is above {high:g}")
     if low is not None and low > speedup:
-        raise _FieldError("ci_low", f"must be at most the speedup, and {low:g} is above {speedup:g}")
+        raise FieldError("ci_low", f"must be at most the speedup, and {low:g} is above {speedup:g}")
     if high is not None and high < speedup:
-        raise _FieldError("ci_high", f"must be at least the speedup, and {high:g} is below {speedup:g}")
+        raise FieldError("ci_high", f"must be at least the speedup, and {high:g} is below {speedup:g}")
     if high is not None and high > SPEEDUPS[1]:
-        raise _FieldError("ci_high", f"must be at most {SPEEDUPS[1]:g}, not {high:g}")
+        raise FieldError("ci_high", f"must be at most {SPEEDUPS[1]:g}, not {high:g}")
     return speedup, None if low is None else max(low, 0.0), high  # no program takes less than no time
 
 
@@ -288,21 +178,21 @@ def _likelihood(row: Mapping[str, Any], correct: bool) -> tuple[list[float] | No
     if values is not None:
         logprobs = _logprobs(values)
         if correct and not logprobs:
-            raise _FieldError("logprobs", "is empty; a correct sample needs at least one token")
+            raise FieldError("logprobs", "is empty; a correct sample needs at least one token")
         return logprobs, None, len(logprobs)
     mean = _number(row, "mean_logprob")
     if mean is None:
         raise _missing(row, "logprobs", "a list of floats in nats, or give 'mean_logprob' with 'n_tokens'")
     if mean > ROUNDING:
-        raise _FieldError("mean_logprob", f"must be at most 0, not {mean:g}: a log-probability, in nats")
+        raise FieldError("mean_logprob", f"must be at most 0, not {mean:g}: a log-probability, in nats")
     if mean < LEAST_LOGPROB:
-        raise _FieldError("mean_logprob", f"must be at least {LEAST_LOGPROB:g}, not {mean:g}: nats a token")
+        raise FieldError("mean_logprob", f"must be at least {LEAST_LOGPROB:g}, not {mean:g}: nats a token")
     return None, mean, _whole(row, "n_tokens", None, 1)
 
 
 def _logprobs(values: Any) -> list[float]:
     if not isinstance(values, list):
-        raise _FieldError("logprobs", f"must be a list of numbers, not {_show(values)}")
+        raise FieldError("logprobs", f"must be a list of numbers, not {_show(values)}")
     try:
         if (
             set(map(type, values)) <= {float}
@@ -317,9 +207,9 @@ def _logprobs(values: Any) -> list[float]:
     for i, value in enumerate(values):
         number = _finite("logprobs", value, f"item {i} ")
         if number > ROUNDING:
-            raise _FieldError("logprobs", f"item {i} must be at most 0, not {number:g}: a log-probability, in nats")
+            raise FieldError("logprobs", f"item {i} must be at most 0, not {number:g}: a log-probability, in nats")
         if number < LEAST_LOGPROB:
-            raise _FieldError("logprobs", f"item {i} must be at least {LEAST_LOGPROB:g}, not {number:g}: nats a token")
+            raise FieldError("logprobs", f"item {i} must be at least {LEAST_LOGPROB:g}, not {number:g}: nats a token")
         out.append(number)
     return out
 
@@ -327,7 +217,7 @@ def _logprobs(values: Any) -> list[float]:
 def _text(row: Mapping[str, Any], name: str) -> str | None:
     value = row.get(name)
     if value is not None and not isinstance(value, str):
-        raise _FieldError(name, f"must be a string, not {_show(value)}")
+        raise FieldError(name, f"must be a string, not {_show(value)}")
     return value
 
 
@@ -338,13 +228,13 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
 
 def _finite(name: str, value: Any, which: str = "") -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise _FieldError(name, f"{which}must be a number, not {_show(value)}")
+        raise FieldError(name, f"{which}must be a number, not {_show(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise _FieldError(name, f"{which}must be a finite number, not {_show(value)}")
+        raise FieldError(name, f"{which}must be a finite number, not {_show(value)}")
     return number
 
 
@@ -355,9 +245,9 @@ def _whole(row: Mapping[str, Any], name: str, default: int | None, least: int) -
             raise _missing(row, name, "a whole number")
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value % 1 != 0:
-        raise _FieldError(name, f"must be a whole number, not {_show(value)}")
+        raise FieldError(name, f"must be a whole number, not {_show(value)}")
     if not least <= value < INT64:
-        raise _FieldError(name, f"must be at least {least}, not {_show(value)}" if value < least else "is too large")
+        raise FieldError(name, f"must be at least {least}, not {_show(value)}" if value < least else "is too large")
     return int(value)
 
 
@@ -373,10 +263,10 @@ def _is_name(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable()
 
 
-def _missing(row: Mapping[str, Any], name: str, what: str) -> _FieldError:
-    has = ", ".join(_short(k, 24) for k in list(row)[:8]) or "nothing"
+def _missing(row: Mapping[str, Any], name: str, what: str) -> FieldError:
+    has = ", ".join(short(k, 24) for k in list(row)[:8]) or "nothing"
     state = "is null" if name in row else f"is missing (the row has {has}{', ...' if len(row) > 8 else ''})"
-    return _FieldError(name, f"{state}; {what}")
+    return FieldError(name, f"{state}; {what}")
 
 
 def plain_json(value: Any) -> Any:
@@ -396,15 +286,7 @@ def plain_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
 
 
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
-
-
 def _show(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return "a list" if isinstance(value, list) else "an object"
-    return _short(json.dumps(value) if value is None or isinstance(value, (str, bool, int, float)) else repr(value))
-
-
-def _short(text: str, limit: int = 40) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return short(json.dumps(value) if value is None or isinstance(value, (str, bool, int, float)) else repr(value))

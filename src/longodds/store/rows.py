@@ -265,3 +265,12 @@ def verdict_from_row(row: Mapping[str, Any]) -> VerdictRow:
         timed=bool(row.get("timed", True)),
         duplicate_of=row.get("duplicate_of"),
     )
+
+
+def merge_attempts(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The manifest of a run: machine and evaluator are those of its verdicts, which --re-evaluate replaces, so of the
+    latest attempt that judged; the policy is the one that the run began with."""
+    first = attempts[0]
+    judged = next((a for a in reversed(attempts) if "evaluator" in a), first)
+    kept = {name: first[name] for name in ("policy", "started") if name in first}
+    return {**judged, **kept, "attempts": list(attempts)}

@@ -34,6 +34,7 @@ from longodds.store.rows import (
     TaskRecord,
     VerdictRow,
     check_row,
+    merge_attempts,
     sample_from_row,
     sample_id,
     sample_to_row,
@@ -108,7 +109,7 @@ class RunDir:
         try:
             resumes = cls.check(path, config)  # again: another process may have made it since
             attempts = _read_json(path / MANIFEST).get("attempts", []) if resumes else []
-            merged = _merge([*attempts, {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}])
+            merged = merge_attempts([*attempts, {**manifest, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}])
             _write_json(path / MANIFEST, merged)
             digest = config_digest(config)
             if not resumes:  # last: a directory with a config is a run
@@ -318,15 +319,6 @@ class RunDir:
         where = self.path / name
         for number, row in enumerate(read_records(where), start=1):
             yield _convert(row, convert, where, number)
-
-
-def _merge(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The manifest of a run: machine and evaluator are those of its verdicts, which --re-evaluate replaces, so of the
-    latest attempt that judged; the policy is the one that the run began with."""
-    first = attempts[0]
-    judged = next((a for a in reversed(attempts) if "evaluator" in a), first)
-    kept = {name: first[name] for name in ("policy", "started") if name in first}
-    return {**judged, **kept, "attempts": list(attempts)}
 
 
 def _differ(old: Sequence[int], new: Sequence[int]) -> bool:
