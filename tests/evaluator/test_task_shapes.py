@@ -248,7 +248,7 @@ SHAPES: dict[str, Shape] = {
         forward(
             "return x @ self.w * self.g.abs()",
             init="w = torch.rand(8, 8)\nself.w = nn.Parameter(w / w.sum(0))\n"
-            "self.g = nn.Parameter(torch.rand(1) + 0.5)",
+            "self.g = nn.Parameter(torch.rand(8) + 0.5)",
         ),
         "[torch.rand(9, 8)]",
         (("self.w *", "self.w.abs() *"), ("self.g.abs()", "self.g")),
