@@ -265,7 +265,7 @@ def _break_even(
     prices: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """n samples and `timed` timings against K samples and all timings of the same value: (n - K) / (t(K) - timed)."""
-    k = equivalent_k(ks, np.maximum.accumulate(every), min(value, float(every[-1])))
+    k = equivalent_k(ks, every, min(value, float(every[-1])))
     row: dict[str, Any] = {"strategy": name, "against": against, "k_equal": k, "price": None, "device_seconds": None}
     row |= {"measured": prices["seconds_per_timing"], "pays": None, "reason": None}
     if not float(every[-1]) > 0:

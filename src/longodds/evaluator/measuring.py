@@ -20,7 +20,14 @@ from longodds.evaluator.processes import Processes
 from longodds.evaluator.settings import EvaluatorSettings
 from longodds.evaluator.sides import Side
 from longodds.evaluator.timing import Meter, Pairs
-from longodds.types import FEW_PAIRS_LABEL, FEW_PROCESSES_LABEL, REMEASURED, THIN_LABEL, Verdict
+from longodds.types import (
+    FEW_PAIRS_LABEL,
+    FEW_PROCESSES_LABEL,
+    REMEASURED,
+    THIN_LABEL,
+    UNTIMED_LABEL,
+    Verdict,
+)
 
 _BATCHES = (4, 8, 16, 32)  # batch pairs behind a bound: more where these do not settle it
 _SHOWN_ALONE = 0.25  # of what the timers of many calls claim, that single calls must show
@@ -175,7 +182,7 @@ class Measuring:
         """The verdict's numbers. Faster is granted only by fresh process pairs (those come with a bound) whose timers
         and outer clocks agree."""
         if not all(parts) or not parts:
-            return replace(blank, labels=(*blank.labels, "untimed"))
+            return replace(blank, labels=(*blank.labels, UNTIMED_LABEL))
         own, outer = (self._interval(parts, clock, family) for clock in ("d", "outer"))
         low, point, supported = own.low, own.median, outer.low
         labels = list(blank.labels) + list(self.calibration.labels)
