@@ -10,7 +10,7 @@ from collections.abc import Generator
 
 import pytest
 import torch
-from gpu_tasks import GELU, PRODUCT, SCALED, SMALL, made
+from gpu_tasks import GELU, PRODUCT, SCALED, SLICED, SMALL, made
 
 from longodds.evaluator import EvaluatorSettings, LocalEvaluator, open_evaluator, unchanged
 from longodds.types import Status, Task
@@ -143,6 +143,19 @@ def test_numbers_among_the_inputs_cost_nothing(evaluator: LocalEvaluator) -> Non
     verdict = evaluator.evaluate(SCALED, unchanged(SCALED))
     assert verdict.correct
     assert verdict.speedup == pytest.approx(1.0, abs=0.005)
+
+
+def test_nobody_pays_for_the_copy_of_a_slice(evaluator: LocalEvaluator) -> None:
+    """Outputs with gaps are copied for the comparison, outside the timer: who copies by itself pays for it."""
+    same = evaluator.evaluate(SLICED, unchanged(SLICED))
+    assert same.correct, same.message
+    assert same.speedup == pytest.approx(1.0, abs=0.02)
+    copied = evaluator.evaluate(SLICED, _MODULE.format(names="x", body="torch.nn.functional.gelu(x)[:, :-8].clone()"))
+    print(same.speedup, copied.speedup, copied.ci_low, copied.ci_high)
+    assert copied.correct, copied.message
+    assert copied.status is Status.CORRECT
+    assert copied.speedup is not None
+    assert copied.speedup < 0.8
 
 
 def test_a_program_that_waits_for_the_gpu_is_measured_by_its_work(evaluator: LocalEvaluator) -> None:
