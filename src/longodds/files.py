@@ -11,12 +11,16 @@ from longodds.errors import UserError
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
-    """A TOML file as it is. Raises UserError for one that cannot be read or is no TOML."""
+    """A TOML file as it is; `recipes/NAME.toml` names one of longodds' own where there is no such file.
+
+    Raises UserError for one that cannot be read or is no TOML.
+    """
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(_or_own(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
+        own = ", ".join(p.stem for p in sorted(_own_recipes().glob("*.toml")))
+        raise UserError(f"{path}: no such recipe; those of longodds, as recipes/NAME.toml: {own}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a directory; --config takes a TOML file") from None
     except OSError as e:
@@ -27,6 +31,17 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise UserError(f"{path}: not TOML: {e}") from None
     except RecursionError:
         raise UserError(f"{path}: nested too deeply") from None
+
+
+def _or_own(path: Path) -> Path:
+    own = _own_recipes() / path.name
+    return own if path.parent == Path("recipes") and not path.exists() and own.is_file() else path
+
+
+def _own_recipes() -> Path:
+    package = Path(__file__).parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"  # as in a checkout
 
 
 def read_dotenv(path: Path) -> dict[str, str]:

@@ -27,6 +27,11 @@ _Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandl
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
+def text_digest(program: str) -> str:
+    """16 hex digits, equal for texts that differ in trailing blanks alone."""
+    return digest_text("text", "\n".join(line.rstrip() for line in program.strip().splitlines()))
+
+
 def program_digest(program: str) -> str:
     """16 hex digits, equal for programs that differ in comments, docstrings, formatting or names of locals.
 
@@ -36,7 +41,7 @@ def program_digest(program: str) -> str:
     """
     tree = parse_source(program)
     if tree is None:
-        return digest_text("text", "\n".join(line.rstrip() for line in program.strip().splitlines()))
+        return text_digest(program)
     try:
         if _may_look_at_itself(tree):
             return digest_text("exact", program)

@@ -31,7 +31,7 @@ def digest_text(*parts: str) -> str:
 class Task:
     """One problem in KernelBench's file format.
 
-    id: `SUITE/NAME`, e.g. `cpu/softmax_rows`.
+    id: `SUITE/NAME`, e.g. `cpu/row_softmax_by_hand`.
     reference: the source text (`Model`, `get_inputs`, `get_init_inputs`).
     digest: content hash of what decides a verdict (the source), the key for resume and caches.
     metadata: family, split, description, ...; never decides a verdict.
@@ -183,6 +183,9 @@ class Verdict:
     reference_us, runtime_us: median microseconds per call, on a GPU of the GPU's own time; there
     reference_end_to_end_us, runtime_end_to_end_us: the same with what the host takes to launch it, from outside.
     pairs: timed pairs behind the interval.
+    gbps, tflops: 10^9 bytes of inputs and outputs, 10^12 operations a second that the program's calls amount to, where
+    they are known; of_ceiling: the larger of the two as a share of what the device was measured to do.
+    labels: what a reader of the number should know, as docs/cli.md lists. message: why it is not correct, one line.
     isolation: layer name -> "on" or the reason it is off. evaluator: digest of settings and device:
     only verdicts with equal digests may be compared.
     """
@@ -218,6 +221,16 @@ class Verdict:
     @property
     def correct(self) -> bool:
         return self.status is Status.CORRECT
+
+    @property
+    def too_slow(self) -> bool:
+        """Correct, and too slow for a single timed pair: not faster, though by how much is not known."""
+        return self.correct and self.speedup is None and UNTIMED_LABEL in self.labels
+
+    @property
+    def untold(self) -> bool:
+        """Correct, and whether it is faster is not known: its timing was not asked for."""
+        return self.correct and self.speedup is None and not self.too_slow
 
     @property
     def has_interval(self) -> bool:
@@ -367,14 +380,3 @@ class Evaluator(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class Selector(Protocol):
-    """Chooses among candidates of one cell. It is given no timings, so it can't leak the answer.
-
-    name: as in docs/cli.md. Returns the chosen keys, best first; an empty list if none is correct.
-    """
-
-    name: str
-
-    def select(self, candidates: Sequence[Candidate]) -> list[str]: ...

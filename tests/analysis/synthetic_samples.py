@@ -67,7 +67,7 @@ def sample(
         task_id=task_id,
         seed=seed,
         index=index,
-        strategy="best-of-n",
+        strategy="best_of_n",
         step=0,
         completion=completion([-mean_nll] * n_tokens, text=program),
         program=program,

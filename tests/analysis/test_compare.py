@@ -102,8 +102,11 @@ def test_a_sequence_is_its_prefixes_with_an_interval_over_seeds():
         )
         at = curves.grid.tolist().index(k)
         assert curves.any_fast[:, at] == pytest.approx(first.mean(axis=0))
-        assert curves.interval(0, k) == pytest.approx(seed_interval(first.mean(axis=1)))
+        means = first.mean(axis=1)
+        told = seed_interval(means)
+        assert curves.interval(0, k) == (told and pytest.approx((max(told[0], 0.0), min(told[1], 1.0))))
     assert seed_interval(np.array([0.5])) is None
+    assert seed_interval(np.array([0.5, 0.5])) is None
 
 
 def test_costs_are_what_one_would_add_up():

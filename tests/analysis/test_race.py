@@ -134,7 +134,7 @@ def test_only_timings_that_happen_are_charged():
         for i, p in enumerate(["slow", "other", "fast", "fast"])
     ]
     pool = build_pools(copies).tasks[0]
-    assert [distinct_chosen(pool, sign, m) for sign in (-1.0, 1.0) for m in (1, 2, 3)] == [1, 1, 2, 1, 2, 3]
+    assert [distinct_chosen(pool, sign, m, 4) for sign in (-1.0, 1.0) for m in (1, 2, 3)] == [1, 1, 2, 1, 2, 3]
 
 
 def test_without_intervals_there_is_no_race_and_live_ones_are_told_apart():

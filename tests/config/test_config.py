@@ -87,6 +87,18 @@ def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path):
         load_recipe(tmp_path / "latin.toml", BestOfNSettings)
 
 
+def test_recipes_of_longodds_are_found_from_any_folder(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("recipes/demo.toml", BestOfNSettings)["k"] == 16
+    with pytest.raises(UserError, match=r"recipes/nowhere\.toml: no such recipe; those of longodds.*demo"):
+        load_recipe("recipes/nowhere.toml", BestOfNSettings)
+    with pytest.raises(UserError, match="no such recipe"):
+        load_recipe("demo.toml", BestOfNSettings)
+    Path("recipes").mkdir()
+    Path("recipes/demo.toml").write_text("k = 3\n")
+    assert load_recipe("recipes/demo.toml", BestOfNSettings)["k"] == 3
+
+
 def test_the_digest_ignores_budgets_and_nothing_else():
     base = resolve(BestOfNSettings)
     operational = {"max_seconds": 5.0, "threads": 2, "batch_size": 3, "cache": False, "price_device": 1.0}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 # The SDK (0.38) drops the connection of its first question, `client/config`, without closing it: the collector finds
 # a socket of the SDK's own, in whatever test it happens to run.
@@ -168,10 +168,3 @@ def _handler(service: Loopback) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
     return Handler
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longodds.errors import InfraError, UserError
-from longodds.store import RunDir, TaskRecord, VerdictRow, cost_document, derive_cost, sample_id
+from longodds.store import RunDir, TaskRecord, VerdictRow, cost_document, derive_cost, owed_indices, sample_id
 from longodds.store.rows import sample_from_row, sample_to_row, task_from_row, task_to_row
 from longodds.types import Completion, Cost, Message, Prompt, Sample, Status, Task, Verdict, digest_text
 
@@ -48,7 +48,9 @@ def test_created_then_resumed_then_read(tmp_path):
         assert not run.resumed
         run.add_tasks([TaskRecord(TASK, prompt, (5, 6, 7))])
         run.append_samples([make_sample(0), make_sample(1)], seconds=3.0)
-        run.append_verdict(make_sample(0).sample_id, Verdict(TASK.id, Status.CORRECT, speedup=2.0, pairs=8))
+        run.append_verdicts(
+            [VerdictRow(make_sample(0).sample_id, Verdict(TASK.id, Status.CORRECT, speedup=2.0, pairs=8))]
+        )
         run.append_metrics({"a": 1})
         run.log("hello")
     with RunDir.create_or_resume(path, CONFIG, {"policy": {"name": "other"}}) as run:
@@ -171,7 +173,7 @@ def test_torn_tails_are_repaired_on_open_and_owed_again(tmp_path):
     assert [s.index for s in RunDir.open(tmp_path / "a").samples()] == [0]
     with RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST) as run:
         assert run.repaired["samples.jsonl"] > 0
-        owed = run.owed_indices(TASK, seed=0, strategy="best_of_n", step=0, k=4, have=run.sampled_ids())
+        owed = owed_indices(TASK, seed=0, strategy="best_of_n", step=0, k=4, have=run.sampled_ids())
         assert owed == [1, 2, 3]
         run.append_samples([make_sample(i) for i in owed])
     assert [s.index for s in RunDir.open(tmp_path / "a").samples()] == [0, 1, 2, 3]
@@ -182,9 +184,9 @@ def test_what_is_owed_goes_by_task_content(tmp_path):
         run.append_samples([make_sample(0)])
         changed = dataclasses.replace(TASK, digest="other")
         have = run.sampled_ids()
-        assert run.owed_indices(TASK, seed=0, strategy="best_of_n", step=0, k=2, have=have) == [1]
-        assert run.owed_indices(changed, seed=0, strategy="best_of_n", step=0, k=2, have=have) == [0, 1]
-        assert run.owed_indices(TASK, seed=1, strategy="best_of_n", step=0, k=2, have=have) == [0, 1]
+        assert owed_indices(TASK, seed=0, strategy="best_of_n", step=0, k=2, have=have) == [1]
+        assert owed_indices(changed, seed=0, strategy="best_of_n", step=0, k=2, have=have) == [0, 1]
+        assert owed_indices(TASK, seed=1, strategy="best_of_n", step=0, k=2, have=have) == [0, 1]
         run.add_tasks([TaskRecord(TASK)])
         with pytest.raises(UserError, match="task cpu/t has changed"):
             run.add_tasks([TaskRecord(changed)])
@@ -208,7 +210,7 @@ def test_the_latest_verdict_counts_but_infra_never_replaces_an_answer(tmp_path):
     with RunDir.create_or_resume(tmp_path / "a", CONFIG, MANIFEST) as run:
         run.append_samples([make_sample(0)])
         for verdict, expected in [(infra, infra), (slow, slow), (infra, slow), (fast, fast)]:
-            run.append_verdict(key, verdict)
+            run.append_verdicts([VerdictRow(key, verdict)])
             assert run.samples()[0].verdict == expected
         assert len(run.verdict_rows()) == 4
 
@@ -247,8 +249,8 @@ def test_cost_is_charged_beside_run(tmp_path):
         run.append_samples([make_sample(2)], seconds=1.0)
         ids = [make_sample(i).sample_id for i in range(3)]
         run.append_verdicts([VerdictRow(ids[0], ok), VerdictRow(ids[1], ok, duplicate_of=ids[0])])
-        run.append_verdict(ids[2], Verdict(TASK.id, Status.INFRA_ERROR, seconds=5.0))
-        run.append_verdict(ids[2], Verdict(TASK.id, Status.INCORRECT, seconds=1.0))
+        run.append_verdicts([VerdictRow(ids[2], Verdict(TASK.id, Status.INFRA_ERROR, seconds=5.0))])
+        run.append_verdicts([VerdictRow(ids[2], Verdict(TASK.id, Status.INCORRECT, seconds=1.0))])
         costs = derive_cost(run)
     charged, ran = costs["charged"], costs["run"]
     assert (charged.prompt_tokens, charged.sampled_tokens, charged.flops) == (4, 9, 2 * 10 * 13)

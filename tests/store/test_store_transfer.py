@@ -20,7 +20,7 @@ from longodds.analysis import select_runs
 from longodds.analysis.arms import build_curves
 from longodds.errors import UserError
 from longodds.selection import surprisal_of
-from longodds.store import RunDir, TaskRecord, derive_cost, export_samples, import_samples
+from longodds.store import RunDir, TaskRecord, VerdictRow, derive_cost, export_samples, import_samples
 from longodds.store.foreign import check_row, read_foreign
 from longodds.strategies.comparing import read_arm
 from longodds.strategies.reading import open_runs
@@ -229,7 +229,7 @@ def make_run(path: Path, samples, tasks: int) -> Path:
         run.append_samples(samples)
         for s in samples:
             if s.verdict is not None:
-                run.append_verdict(s.sample_id, s.verdict)
+                run.append_verdicts([VerdictRow(s.sample_id, s.verdict)])
     return path
 
 

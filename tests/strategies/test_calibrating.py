@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from longodds.config import EvaluationSettings, TaskSettings, resolve
 from longodds.errors import UserError
 from longodds.evaluator import calibrate as control
+from longodds.strategies import opening
 from longodds.strategies.calibrating import calibrate_machine, known_calibration
+from longodds.strategies.validate import validate_suite
 
 
 @pytest.fixture
@@ -31,6 +34,17 @@ def measured(tmp_path, monkeypatch):
         return document, notes
 
     return measure
+
+
+def test_without_torch_programs_are_not_judged(monkeypatch, tmp_path):
+    monkeypatch.setenv("LONGODDS_CACHE", str(tmp_path))
+    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs the package 'torch'; install it: pip install 'longodds\[local\]'"):
+        calibrate_machine("cpu", n=4)
+    with pytest.raises(UserError, match="needs the package 'torch'"):
+        opening.open_settings_evaluator(resolve(EvaluationSettings))
+    with pytest.raises(UserError, match="needs the package 'torch'"):
+        next(validate_suite(resolve(TaskSettings)))
 
 
 def used() -> int | None:

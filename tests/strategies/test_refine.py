@@ -6,6 +6,7 @@ the ones in which it must not, are known.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -19,13 +20,13 @@ from scipy.stats import t
 
 from longodds.config import BestOfNSettings, resolve
 from longodds.errors import UserError
-from longodds.store import RunDir
+from longodds.store import RunDir, import_samples
 from longodds.strategies.best_of_n import best_of_n
 from longodds.strategies.comparing import compare
 from longodds.strategies.matching import match_budgets
 from longodds.strategies.refine import refine
 from longodds.strategies.refine_settings import RefineSettings
-from longodds.types import Completion, SampleKey, Status
+from longodds.types import Completion, SampleKey, Status, digest_text
 
 TASKS = make_tasks(3)
 FAST, HALF = "return torch.add(x, 0)", "return x - 7"
@@ -273,6 +274,18 @@ def gains(tmp_path, *, deaf):
         assert 0.85 < charged_tokens(ours) / charged_tokens(bon) <= 1
         found.append((solved(ours) - solved(bon)) / len(tasks))
     return found
+
+
+def test_imported_samples_are_budgets_by_what_they_sampled(tmp_path):
+    """An import knows how many tokens there were, not which."""
+    tasks = [dataclasses.replace(t, digest=digest_text("import", t.id)) for t in TASKS[:1]]
+    rows = [
+        {"task_id": tasks[0].id, "index": i, "correct": True, "speedup": 1.0, "mean_logprob": -0.5, "n_tokens": 30}
+        for i in range(4)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    import_samples(tmp_path / "rows.jsonl", tmp_path / "run")
+    assert match_budgets(tmp_path / "run", tasks) == {tasks[0].id: 120}
 
 
 def interval(values):

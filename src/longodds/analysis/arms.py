@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,7 @@ from longodds.analysis.scaling import KEPT_REFERENCE, bounds_of, decide_by_winne
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from longodds.analysis.pool import TaskPool
+    from longodds.analysis.pool import Pools, TaskPool
     from longodds.analysis.table import Table
 
     Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 AXES = ("samples", "tokens", "flops", "device-seconds", "cost")
 ACCOUNTS = ("charged", "run")
-EXCHANGEABLE = frozenset({"best_of_n", "best-of-n", "replay", "import", "imported"})
+EXCHANGEABLE = frozenset({"best_of_n", "import"})
 """Strategies, as samples name them, whose samples are drawn independently from one policy."""
 
 
@@ -97,22 +97,30 @@ class Curves:
         if self.exchangeable:
             return Bootstrap(range(len(values))).interval(values[:, at], share=which < 2)
         seeds = self.by_seed[which]
-        return None if seeds is None else seed_interval(seeds[:, at])
+        found = None if seeds is None else seed_interval(seeds[:, at])
+        return (max(found[0], 0.0), min(found[1], 1.0)) if found and which < 2 else found
 
 
 def seed_interval(means: Floats, *, level: float = 0.95) -> tuple[float, float] | None:
-    """Student's t over the means of independent seeds; None with fewer than two."""
+    """Student's t over the means of independent seeds; None with fewer than two, or where all are equal, which says
+    nothing of how far others would be from them."""
     n = len(means)
-    if n < 2:
+    if n < 2 or bool((means == means[0]).all()):
         return None
     half = student_quantile(0.5 + level / 2, n - 1) * float(np.std(means, ddof=1)) / math.sqrt(n)
     return float(means.mean()) - half, float(means.mean()) + half
 
 
-def build_curves(data: ArmData, tasks: frozenset[str]) -> Curves:
-    """The curves of one run on these tasks, each of which it must have. Raises UserError as `build_pools`."""
-    pools = build_pools(data.table)
-    chosen = [t for t in pools.tasks if t.task_id in tasks]
+def build_curves(
+    data: ArmData, tasks: frozenset[str], pools: Pools | None = None, among: Mapping[str, int] | None = None
+) -> Curves:
+    """The curves of one run on these tasks, each of which it must have.
+
+    pools: of `data.table`, where they are built already. among: task -> distinct candidates of the run that has most:
+    with a level of its own, the run with fewer would be held to less. Raises UserError as `build_pools`.
+    """
+    pools = pools or build_pools(data.table)
+    chosen = [replace(t, candidates=(among or {}).get(t.task_id, 0)) for t in pools.tasks if t.task_id in tasks]
     exchangeable = data.strategy in EXCHANGEABLE and all(t.steps == 1 for t in chosen)
     build = _exchangeable if exchangeable else _sequence
     grid, seeds, tables, by_seed = build(chosen, pools.has_intervals)

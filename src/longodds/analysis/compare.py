@@ -11,6 +11,7 @@ from longodds.analysis.arms import ACCOUNTS, AXES, ArmData, Curves, build_curves
 from longodds.analysis.estimators import fast_flags, k_grid
 from longodds.analysis.frontier import arm_tests, common_budget, equivalents, frontier, table_of
 from longodds.analysis.plain import plain
+from longodds.analysis.pool import build_pools
 from longodds.analysis.resampling import MIN_TASKS, Bootstrap
 from longodds.analysis.verdict import percent
 from longodds.errors import UserError
@@ -42,7 +43,11 @@ def compare_arms(arms: Sequence[ArmData], *, axis: str = "samples", seed: int = 
         raise UserError("name at least one RUN")
     tasks = common_tasks(arms)
     _refuse_mixture(arms, tasks)
-    curves = [build_curves(a, tasks) for a in arms]
+    pools = [build_pools(a.table) for a in arms]
+    among: dict[str, int] = {}
+    for t in (t for p in pools for t in p.tasks):
+        among[t.task_id] = max(among.get(t.task_id, 0), t.distinct)
+    curves = [build_curves(a, tasks, p, among) for a, p in zip(arms, pools, strict=True)]
     _refuse_unknown_cost(curves, axis)
     metric = "any_of_k_sig" if all(c.any_fast_sig is not None for c in curves) else "any_of_k"
     baseline = next((c for c in curves if c.exchangeable), None)

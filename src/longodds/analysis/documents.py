@@ -13,24 +13,6 @@ Interval = tuple[float, float] | None
 # --- select ------------------------------------------------------------------------------------
 
 
-class TestRow(TypedDict):
-    """One test of "a against b". family: the hypotheses that Holm's adjustment in `p_adjusted` runs over.
-
-    effect: Cohen's h for shares, the ratio of geometric means for log-speedups (`effect_name` says which).
-    """
-
-    a: str
-    b: str
-    metric: str
-    test: str
-    family: str
-    statistic: float | None
-    p: float | None
-    p_adjusted: float | None
-    effect: float | None
-    effect_name: str
-
-
 class ProfileRow(TypedDict):
     """One within-task quantile of surprisal, lowest first. ci: 95 %, over tasks."""
 

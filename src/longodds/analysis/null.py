@@ -43,6 +43,8 @@ class Null:
     """Permutation distributions of a study. rows: cells with a correct candidate; flags: per row, (c,) 1.0 where fast.
 
     fast, log: per strategy, (draws,) sums over `rows` of the value of its choice under permuted outcomes.
+    seen, log_seen: per strategy, the same sum with outcomes where they are. A program's outcome is the mean over its
+    samples, so that this is not the sum of measured values where its samples were measured apart.
     exact: per baseline, the distribution of the number of fast cells, where no program is shared (else empty).
     chance: per baseline, (draws,) numbers of fast cells of a strategy that succeeds in each cell as often as the
     baseline, in all seeds of a task at once where they share programs (the widest distribution with these chances).
@@ -54,12 +56,14 @@ class Null:
     n_cells: int
     fast: dict[str, Floats]
     log: dict[str, Floats]
+    seen: dict[str, float]
+    log_seen: dict[str, float]
     exact: dict[str, Floats]
     chance: dict[str, Floats]
     minimum_detectable: dict[str, float | None]
 
-    def fast_p(self, a: str, baseline: str, total: float, difference: float) -> float:
-        """Two-sided p of a's `total` number of fast cells, `difference` more than the baseline's expectation.
+    def fast_p(self, a: str, baseline: str, total: float) -> float:
+        """Two-sided p of a's `total` number of fast cells.
 
         Where both time equally many, the null is that a's score says nothing. Where they do not, that would favour
         whoever times more, and the null is that a succeeds as often as the baseline.
@@ -68,11 +72,14 @@ class Null:
             return two_sided(self.exact[baseline], round(total))
         if not fair(a, baseline):
             return permutation_p(total, self.chance[baseline])
-        return permutation_p(difference, self.fast[a] - self.fast[baseline])
+        return permutation_p(self.seen[a] - self.seen[baseline], self.fast[a] - self.fast[baseline])
 
-    def log_p(self, a: str, baseline: str, difference: float) -> float | None:
-        """Two-sided p of a difference between sums of log-speedups; None where one of the two times more."""
-        return permutation_p(difference, self.log[a] - self.log[baseline]) if fair(a, baseline) else None
+    def log_p(self, a: str, baseline: str) -> float | None:
+        """Two-sided p of the difference between sums of log-speedups; None where one of the two times more, or some
+        speedup is not known."""
+        if a not in self.log or not fair(a, baseline):
+            return None
+        return permutation_p(self.log_seen[a] - self.log_seen[baseline], self.log[a] - self.log[baseline])
 
     def hits_p(self, chances: Floats, hits: int) -> float:
         """Two-sided p of so many fast choices where those of `rows` are fast with these chances: exact where no two
@@ -107,18 +114,20 @@ def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *,
     """
     rows = [r for r in found.rows if r.keys]
     at, log_at = METRICS.index(metric), METRICS.index("log_speedup")
-    if any(bool(np.isnan(r.worth[[at, log_at]]).any()) for r in rows):
+    if any(bool(np.isnan(r.worth[at]).any()) for r in rows):
         return None
+    with_speed = not any(bool(np.isnan(r.worth[log_at]).any()) for r in rows)
     names = [s for s in strategies if s not in BASELINES and all(len(r.chosen[s]) for r in rows)]
     rng = np.random.default_rng(seed)
     groups = by_task(rows)
     draws = min(MAX_DRAWS, max(MIN_DRAWS, WORK // max(sum(len(r.keys) for r in rows), 1)))
-    fast = {n: np.zeros(draws) for n in (*names, *BASELINES)}
-    log = {n: np.zeros(draws) for n in (*names, *BASELINES)}
+    fast = {n: np.zeros(draws + 1) for n in (*names, *BASELINES)}  # the first draw leaves all where it is
+    log = {n: np.zeros(draws + 1) for n in (*names, *BASELINES)} if with_speed else {}
     for cells in groups:
         size = max(int(r.program.max()) for r in cells) + 1
-        order = rng.permuted(np.tile(np.arange(size, dtype=np.intp), (draws, 1)), axis=1)
-        for sums, index in ((fast, at), (log, log_at)):
+        same = np.arange(size, dtype=np.intp)
+        order = np.vstack([same, rng.permuted(np.tile(same, (draws, 1)), axis=1)])
+        for sums, index in ((fast, at), (log, log_at)) if with_speed else ((fast, at),):
             permuted = program_values(cells, index, size)[order]
             for r in cells:
                 _add(sums, r, permuted, names, binary=index == at)
@@ -135,7 +144,26 @@ def permutation_null(found: Outcomes, metric: str, strategies: Sequence[str], *,
         units = [x for cells, task in zip(groups, q, strict=True) for x in _units(cells, task)]
         units += [(0.0, 1)] * (len(found.rows) - len(rows))
         least[name] = minimum_detectable_effect([x for x, _ in units], cells=[n for _, n in units], alpha=ALPHA)
-    return Null(rows, flags, len(found.rows), fast, log, exact, chance, least)
+    return Null(
+        rows,
+        flags,
+        len(found.rows),
+        fast=_drawn(fast),
+        log=_drawn(log),
+        seen=_seen(fast),
+        log_seen=_seen(log),
+        exact=exact,
+        chance=chance,
+        minimum_detectable=least,
+    )
+
+
+def _drawn(sums: dict[str, Floats]) -> dict[str, Floats]:
+    return {name: x[1:] for name, x in sums.items()}
+
+
+def _seen(sums: dict[str, Floats]) -> dict[str, float]:
+    return {name: float(x[0]) for name, x in sums.items()}
 
 
 def _comonotone(groups: list[list[CellOutcome]], q: list[list[float]], u: Floats) -> Floats:

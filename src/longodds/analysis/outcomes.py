@@ -79,14 +79,15 @@ def _outcome(cell: Cell, seed: int, numbers: dict[int, int]) -> CellOutcome:
     position = {key: i for i, key in enumerate(keys)}
     speedup, ci_low = cell.speedup[at], cell.ci_low[at]
     right = np.ones(len(keys), dtype=bool)
+    known = np.where(speedup > 0, speedup, math.nan)
     worth = np.stack(
         [
             fast_flags(right, speedup, 1.0),
             fast_flags(right, ci_low, 1.0),
             fast_flags(right, speedup, 1.05),
             fast_flags(right, ci_low, 1.05),
-            speedup,
-            np.log(speedup),
+            known,
+            np.log(known),
         ]
     )
     choices = {ORACLE: Choice(ORACLE, tuple(keys), max(len(keys), 1)), **select_all(cell.candidates, seed=seed)}

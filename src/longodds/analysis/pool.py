@@ -32,7 +32,8 @@ SCORES = ("surprisal", "sum_surprisal", "tail_entropy", "self_certainty")
 class Cell:
     """One task and one seed (of one run, where several are analysed together). Arrays are (candidates,).
 
-    speedup, ci_low: nan where not correct, not timed, or without an interval. program: index among those of the task.
+    speedup, ci_low: nan where not correct, not timed, or without an interval; 0 where it was too slow for a single
+    pair, and so is not faster, whatever its speedup is. program: index among those of the task.
     """
 
     task_id: str
@@ -48,8 +49,10 @@ class TaskPool:
     """All judged samples of one task over its seeds, exchangeable if one policy wrote them. Arrays are (n,).
 
     surprisal in nats per token; n_tokens of the score span; group: code of the replicate, the same in all tasks;
-    program: index of the distinct program; step, index: when it was drawn. speedup and ci_low are nan where not timed.
+    program: index of the distinct program; step, index: when it was drawn. speedup and ci_low as in `Cell`.
     remeasured: of the program that was measured again as the best of the task, whose ci_low allows for that already.
+    candidates: distinct programs among which a bound must hold where that is more than there are here, as beside
+    another run that has more.
     """
 
     task_id: str
@@ -63,6 +66,7 @@ class TaskPool:
     group: Ints
     program: Ints
     remeasured: NDArray[np.bool_]
+    candidates: int = 0
 
     @property
     def n(self) -> int:

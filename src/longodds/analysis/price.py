@@ -32,6 +32,7 @@ WAYS = ("random", "most-confident", "surprisal", "random-top3", "surprisal-top3"
 SCORED = {"surprisal": -1.0, "most-confident": 1.0, "surprisal-top3": -1.0, "confident-top3": 1.0}
 """Strategies with a break-even price; sign of the surprisal in ascending order of choice."""
 RACES = 5
+SUBSETS = 200
 NOTES = {
     "model": "races are simulated: normal noise around each stored median, as wide as the stored interval of that many "
     "pairs implies",
@@ -102,7 +103,7 @@ def _prices(table: Table) -> dict[str, float | None]:
 
 def _pairs_by_key(table: Table, pools: Pools) -> dict[tuple[str, str], tuple[float, float]]:
     """(task, program or sample) -> (stored pairs, upper end of the interval) of a measurement of it."""
-    timed = np.flatnonzero(np.isfinite(table["speedup"]))
+    timed = np.flatnonzero(table["speedup"] > 0)
     names = (
         (lambda i: table.programs[int(table.program[i])]) if pools.unit == "program" else table.sample_ids.__getitem__
     )
@@ -219,7 +220,7 @@ def _break_evens(
         if any(bool(np.isnan(t.surprisal[t.correct]).any()) for t in pools.tasks):
             continue
         value = float(np.mean([_chosen(t, f, sign, TIMED[name], n) for f, t in zip(flags, pools.tasks, strict=True)]))
-        timed = float(np.mean([distinct_chosen(t, sign, TIMED[name]) for t in pools.tasks]))
+        timed = float(np.mean([distinct_chosen(t, sign, TIMED[name], n) for t in pools.tasks]))
         against = {ORACLE: 1.0} if race_share is None else {ORACLE: 1.0, "race": race_share}
         for rival, share in against.items():
             rows.append(_break_even(name, rival, ks, every, timings * share, value, timed, prices))
@@ -241,9 +242,19 @@ def _chosen(t: TaskPool, flags: Floats, sign: float, m: int, n: int) -> float:
     return float(expected_top_m(flags[t.correct][_order(t, sign)], t.n, [n], m=m)[0])
 
 
-def distinct_chosen(t: TaskPool, sign: float, m: int) -> int:
-    """How many timings m choices take: one for samples that wrote one program, none where nothing is correct."""
-    return len(np.unique(t.program[t.correct][_order(t, sign)][:m]))
+def distinct_chosen(t: TaskPool, sign: float, m: int, n: int) -> float:
+    """How many timings m choices among n of the task's samples take, the mean over subsets, which are drawn where there
+    are more samples: one for samples that wrote one program, none where nothing is correct."""
+    place = np.flatnonzero(t.correct)[_order(t, sign)]
+    if t.n == n:
+        return float(len(np.unique(t.program[place[:m]])))
+    rng = np.random.default_rng(0)
+    counts: list[int] = []
+    for _ in range(SUBSETS):
+        drawn = np.zeros(t.n, dtype=bool)
+        drawn[rng.choice(t.n, size=n, replace=False)] = True
+        counts.append(len(np.unique(t.program[place[drawn[place]][:m]])))
+    return float(np.mean(counts))
 
 
 def distinct_correct(t: TaskPool, ks: list[int]) -> Floats:

@@ -54,16 +54,22 @@ class Bootstrap:
     def interval(self, values: ArrayLike, *, level: float = 0.95, share: bool = False) -> tuple[float, float] | None:
         """Interval of the mean; None with fewer than two units to resample or a value missing (nan).
 
-        share: the values are shares in [0, 1]. If every task has the same share, 0 or 1, resampling would answer with
-        an interval of width 0; the exact (Clopper-Pearson) interval for that many tasks is given instead.
+        share: the values are shares in [0, 1]. Where less than one task's worth of them is missing to 0 or to 1,
+        resampling knows nothing of tasks of another kind, which no task of the study need be: a study of n tasks misses
+        a kind that a share 1 - a^(1/n) of all tasks are of with chance a (Clopper-Pearson where all are 0 or all 1),
+        and the interval reaches at least as far as if there were so many.
         """
         v = np.asarray(values, dtype=np.float64)
         if self.units < 2 or bool(np.isnan(v).any()):
             return None
-        if share and bool((v == v[0]).all()) and v[0] in (0.0, 1.0):
-            tail = ((1 - level) / 2) ** (1 / self.units)
-            return (0.0, 1 - tail) if v[0] == 0.0 else (tail, 1.0)
-        return self._between(self.means(v), level)
+        low, high = self._between(self.means(v), level)
+        if share:
+            mean, tail = float(v.mean()), ((1 - level) / 2) ** (1 / self.units)
+            if mean >= 1 - 1 / self.units:
+                low = min(low, tail * mean)
+            if mean <= 1 / self.units:
+                high = max(high, 1 - tail * (1 - mean))
+        return low, high
 
     def intervals(self, values: ArrayLike, levels: Sequence[float]) -> list[tuple[float, float] | None]:
         """`interval` at several levels, resampled once."""

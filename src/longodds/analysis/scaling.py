@@ -45,14 +45,18 @@ CURVES: dict[str, tuple[str, int]] = {
 }
 
 
-def bound_at_level(speedup: Floats, ci_low: Floats, candidates: int) -> Floats:
-    """Lower bounds at 1 % divided by the number of a task's distinct candidates, from the stored 99 % ones.
+def bound_at_level(speedup: Floats, ci_low: Floats, candidates: int, *, given: int = 1) -> Floats:
+    """Lower bounds at 1 % divided by the number of a task's distinct candidates, from the stored ones, which are at 1 %
+    divided by `given`.
 
-    The interval is widened on the log scale by z(1 - 0.005 / candidates) / z(0.995), a normal approximation.
+    The interval is widened on the log scale by z(1 - 0.005 / candidates) / z(1 - 0.005 / given), a normal
+    approximation.
     """
-    factor = normal_quantile(1 - LEVEL / (2 * max(candidates, 1))) / normal_quantile(1 - LEVEL / 2)
-    with np.errstate(divide="ignore"):  # a lower bound of 0 stays one
-        return np.exp(np.log(speedup) - factor * (np.log(speedup) - np.log(ci_low)))
+    quantiles = [normal_quantile(1 - LEVEL / (2 * max(m, 1))) for m in (max(candidates, given), given)]
+    factor = quantiles[0] / quantiles[1]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a lower bound of 0 stays one
+        found = np.exp(np.log(speedup) - factor * (np.log(speedup) - np.log(ci_low)))
+    return np.where(speedup == 0, 0.0, found)
 
 
 def scaling_curve(pools: Pools, *, seed: int = 0) -> list[dict[str, Any]]:
@@ -109,7 +113,9 @@ def early_stops(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]
 
 def bounds_of(task: TaskPool) -> Floats:
     """Lower bounds of a task's samples that allow for its number of distinct candidates."""
-    return np.where(task.remeasured, task.ci_low, bound_at_level(task.speedup, task.ci_low, task.distinct))
+    among = max(task.candidates, task.distinct)
+    again = bound_at_level(task.speedup, task.ci_low, among, given=task.distinct)
+    return np.where(task.remeasured, again, bound_at_level(task.speedup, task.ci_low, among))
 
 
 def decide_by_winners(table: Floats | None, tasks: Sequence[TaskPool], ks: list[int], p: float) -> None:
@@ -120,7 +126,7 @@ def decide_by_winners(table: Floats | None, tasks: Sequence[TaskPool], ks: list[
     for i, task in enumerate(tasks):
         if task.n in ks and bool(task.remeasured.any()):
             again = task.remeasured & task.correct
-            table[i, ks.index(task.n)] = float(bool((task.ci_low[again] > p).any()))
+            table[i, ks.index(task.n)] = float(bool((bounds_of(task)[again] > p).any()))
 
 
 def _per_task(pools: Pools, ks: list[int], flags: list[Floats]) -> Floats | None:

@@ -198,7 +198,9 @@ def _strategy_row(found: Outcomes, name: str, metric: str, bootstrap: Bootstrap)
     row["mean_speedup"] = float(speed.mean()) if len(speed) else math.nan
     geometric = _task_means(log_speed, found.task[has_choice])
     row["geomean_speedup"] = math.exp(float(geometric.mean())) if len(geometric) else math.nan
-    interval = bootstrap.interval(log_speed) if has_choice.all() else mean_interval(geometric, range(len(geometric)))
+    even = len(set(np.bincount(found.task).tolist())) == 1  # then the mean over cells is that over tasks
+    every = has_choice.all() and (even or len(geometric) < 2)
+    interval = bootstrap.interval(log_speed) if every else mean_interval(geometric, range(len(geometric)))
     row["geomean_speedup_ci"] = interval and (math.exp(interval[0]), math.exp(interval[1]))
     row["timed_evaluations"] = sum(r.sizes[name] for r in found.rows)
     row["untimed_cells"] = int(np.isnan(speed).sum())
@@ -243,7 +245,7 @@ def _share_tests(found: Outcomes, d: Difference, metric: str) -> list[dict[str, 
     if d.reason:
         return []
     base = {"a": d.a, "b": d.b, "metric": metric, "effect": cohens_h(d.share_a, d.share_b), "effect_name": "Cohen's h"}
-    positive, sign_p = sign_test(found.of(d.a, metric) - found.of(d.b, metric))
+    positive, sign_p = sign_test(clustered(found, found.of(d.a, metric) - found.of(d.b, metric)))
     return [
         {**base, "test": PERMUTATION, "statistic": d.estimate, "p": d.p},
         {**base, "test": "sign", "statistic": positive, "p": sign_p},
@@ -258,13 +260,14 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dic
         return []
     d = va - vb
     base = {"a": a, "b": b, "metric": "log_speedup", "effect": math.exp(float(d.mean())), "effect_name": "ratio"}
-    p = null.log_p(a, b, float(d.sum())) if null is not None and b in BASELINES and a in null.log else None
+    full = np.zeros(len(kept))
+    full[kept] = d
+    units = clustered(found, full)
+    p = null.log_p(a, b) if null is not None and b in BASELINES else None
     if p is None:
-        full = np.zeros(len(kept))
-        full[kept] = d
-        p = sign_flip_test(clustered(found, full))[1]
-    rank_sum, rank_p = wilcoxon_test(d)
-    positive, sign_p = sign_test(d)
+        p = sign_flip_test(units)[1]
+    rank_sum, rank_p = wilcoxon_test(units)
+    positive, sign_p = sign_test(units)
     return [
         {**base, "test": PERMUTATION, "statistic": float(d.mean()), "p": p},
         {**base, "test": "wilcoxon", "statistic": rank_sum, "p": rank_p},
@@ -275,7 +278,7 @@ def _speed_tests(found: Outcomes, a: str, b: str, null: Null | None) -> list[dic
 def _columns(t: TaskPool) -> tuple[Floats, Floats, Floats]:
     """surprisal, speedup and length of a task's correct, timed, scored programs over all its seeds. Whatever the unit
     of the choice: samples that wrote one program are no independent evidence."""
-    kept = t.correct & ~np.isnan(t.speedup) & ~np.isnan(t.surprisal)
+    kept = t.correct & (t.speedup > 0) & ~np.isnan(t.surprisal)
     values = np.stack([t.surprisal[kept], t.speedup[kept], t.n_tokens[kept]])
     if values.shape[1]:
         _, group = np.unique(t.program[kept], return_inverse=True)
@@ -293,7 +296,7 @@ def _per_task(pools: Pools, found: Outcomes, metric: str, usable: Sequence[str])
     for i, t in enumerate(pools.tasks):
         mine = found.task == i
         surprisal, speedup, _ = _columns(t)
-        timed = np.flatnonzero(t.correct & ~np.isnan(t.speedup))
+        timed = np.flatnonzero(t.correct & (t.speedup > 0))
         best = int(timed[np.argmax(t.speedup[timed])]) if len(timed) else None
         rows.append(
             {

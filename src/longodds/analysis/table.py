@@ -212,10 +212,10 @@ def _limit(verdict: Verdict, limit: float | None, unknown: float) -> float | Non
 def timings(verdict: Verdict) -> dict[str, float | None]:
     """What a verdict measured, by the names of the columns."""
     return {
-        "speedup": verdict.speedup,
-        "ci_low": _limit(verdict, verdict.ci_low, 0.0),
+        "speedup": 0.0 if verdict.too_slow else verdict.speedup,
+        "ci_low": 0.0 if verdict.too_slow else _limit(verdict, verdict.ci_low, 0.0),
         "ci_high": _limit(verdict, verdict.ci_high, math.inf),
-        "pairs": float(verdict.pairs),
+        "pairs": float(verdict.pairs) or None,  # of what others measured the number is not known
         "seconds": verdict.seconds,
         "remeasured": float(verdict.remeasured_among),
     }
@@ -226,7 +226,7 @@ def tabulate(samples: Runs | Table) -> Table:
     if isinstance(samples, Table):
         return samples
     builder = TableBuilder()
-    for replicate, sample in _labelled(samples):
+    for replicate, sample in labelled(samples):
         builder.add_sample(sample, replicate)
     return builder.build()
 
@@ -236,7 +236,8 @@ def replicate_name(run: str, seed: object, *, runs: int) -> str:
     return str(seed) if runs == 1 else f"{run}:{seed}"
 
 
-def _labelled(samples: Runs) -> Iterable[tuple[str, Sample]]:
+def labelled(samples: Runs) -> Iterable[tuple[str, Sample]]:
+    """(replicate, sample) of one run, or of several by name."""
     if isinstance(samples, Mapping):
         for run, rows in samples.items():
             yield from ((replicate_name(run, s.seed, runs=len(samples)), s) for s in rows)

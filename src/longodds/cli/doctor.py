@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ def doctor(*, certify: bool = False, device: Literal["cpu", "cuda"] = "cpu", jso
         if certify:
             from longodds.strategies.certify import certify_evaluator
 
-            document["certify"] = [vars_of(c) for c in certify_evaluator(device)]
+            document["certify"] = [asdict(c) for c in certify_evaluator(device)]
         if json:
             write_json(out, document)
         else:
@@ -44,14 +45,9 @@ def doctor(*, certify: bool = False, device: Literal["cpu", "cuda"] = "cpu", jso
     return 0 if document["ready"]["evaluate"] and certified else 3
 
 
-def vars_of(value: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(value)
-
-
 def examine() -> dict[str, Any]:
     """Everything `doctor --json` says. Imports torch, where it is, to ask it for devices."""
+    import longodds
     from longodds.config import read_environment
 
     env = read_environment()
@@ -60,7 +56,7 @@ def examine() -> dict[str, Any]:
     isolation = _isolation()
     packages = {name: _version(name) for name in _PACKAGES}
     return {
-        "longodds": _version("longodds") or _own_version(),
+        "longodds": longodds.__version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "machine": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
         "cores": _cores(),
@@ -75,9 +71,13 @@ def examine() -> dict[str, Any]:
         "isolation": isolation,
         "ready": {
             "evaluate": torch is not None and "error" not in torch and "error" not in isolation,
-            "sample": embedded["present"] and packages["transformers"] is not None and packages["peft"] is not None,
+            "sample": embedded["present"] and torch is not None and _can_load(packages),
         },
     }
+
+
+def _can_load(packages: dict[str, str | None]) -> bool:
+    return all(packages[name] is not None for name in ("torch", "transformers", "peft"))
 
 
 def _version(name: str) -> str | None:
@@ -85,12 +85,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _own_version() -> str:
-    import longodds
-
-    return longodds.__version__
 
 
 def _cores() -> int:
@@ -158,5 +152,6 @@ def _print(document: dict[str, Any]) -> None:
         verdict = f"{c['status']} {'as it should be' if c['as_expected'] else 'WRONG, expected ' + c['expected']}"
         rows.append((f"certify: {c['name']}", verdict))
     rows.append(("judge programs", "ready" if ready["evaluate"] else "not ready"))
-    rows.append(("sample locally", "ready" if ready["sample"] else "not ready: longodds model fetch embedded"))
+    remedy = "longodds model fetch embedded" if _can_load(document["packages"]) else "pip install 'longodds[local]'"
+    rows.append(("sample locally", "ready" if ready["sample"] else f"not ready: {remedy}"))
     print_table(make_table(None, ["", ""], rows))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LiveProgress:
-    """A `strategies.Progress` that people watch; a context manager."""
+    """A `strategies.progress.Progress` that people watch; a context manager."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -61,7 +61,7 @@ class LiveProgress:
         if self._bars is not None and self._sampled is not None:
             self._bars.update(self._sampled, description=f"sampled   [dim]{_escape(text)}[/dim]")
         elif self._bars is not None:
-            self._bars.console.print(_plain(text), style="dim")
+            self._bars.console.print(_escape(text), style="dim")
 
     def sampled(self, task_id: str, seed: int, count: int) -> None:
         if self._bars is not None and self._sampled is not None:
@@ -81,7 +81,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         if self._bars is not None:
-            self._bars.console.print(_plain(text))
+            self._bars.console.print(_escape(text))
         else:
             note_line(text)
 
@@ -97,7 +97,3 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(one_line(text))
-
-
-def _plain(text: str) -> str:
-    return _escape(text)

@@ -86,6 +86,7 @@ def validate_tasks(
     subset: Literal["train", "eval"] | None = None,
     problem_ids: str | None = None,
     max_tasks: int | None = None,
+    kernelbench_root: str | None = None,
     timed: Annotated[bool, Parameter(name="--time", negative="--no-time")] = True,
     device: str = "cpu",
     json: bool = False,
@@ -98,7 +99,7 @@ def validate_tasks(
     Parameters
     ----------
     suite
-        cpu, dir:PATH or file:PATH.py.
+        cpu, kernelbench:1 to kernelbench:4, dir:PATH or file:PATH.py.
     golds
         Directory with NAME.py for tasks that have a program known to be right and faster.
     subset
@@ -107,6 +108,8 @@ def validate_tasks(
         Names or numbers, separated by commas.
     max_tasks
         At most so many tasks, the first ones.
+    kernelbench_root
+        A checkout of KernelBench, a Parquet or JSONL file of its dataset, hub or hub@REVISION.
     timed
         Whether the gold programs must also be verified faster.
     device
@@ -119,7 +122,7 @@ def validate_tasks(
     from longodds.strategies.validate import validate_suite
 
     flags = {"suite": suite, "subset": subset, "problem_ids": names(problem_ids), "max_tasks": max_tasks}
-    settings = resolve(TaskSettings, flags=flags)
+    settings = resolve(TaskSettings, flags={**flags, "kernelbench_root": kernelbench_root})
     reports: list[TaskReport] = []
     with json_stdout(json) as out:
         for total, report in validate_suite(settings, golds=golds, timed=timed, device=device, note=note_line):

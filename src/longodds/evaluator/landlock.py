@@ -1,4 +1,4 @@
-"""Landlock by ctypes: the candidate may read the interpreter and the system, and write its scratch folder only.
+"""Landlock by ctypes: the candidate may read the interpreter and the system, and write its own folders and devices.
 
 Source: landlock(7) of the Linux manual pages and Documentation/userspace-api/landlock.rst of the kernel.
 Unhandled rights are allowed by Landlock, so every right of the running kernel's ABI is handled.

@@ -25,7 +25,7 @@ CROWD = 2  # times as many of both where processes were seen to differ by more t
 NOISY = 0.02
 LOOKS = (8, 16, 32, 64)
 STEP = 8  # pairs after which a screening may end for futility
-_SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 only drops losers
+_SHARE = {16: 0.25, 32: 0.35, 64: 0.40}  # of LEVEL; the look at 8 is screening's alone and spends nothing
 # Conservative spread (sd of log speedup between process pairs of one program) until calibrated, by device class.
 DEFAULT_SPREAD = {"cpu": 0.025, "cuda": 0.005}
 # What a process takes from one kernel to the next on a GPU is its own for as long as it lives: by so much two processes
@@ -87,7 +87,7 @@ def look_level(look: int, last: int, total: float = LEVEL) -> float:
     """The error to spend at a look of the schedule that ends at `last` pairs, of `total` for the whole schedule.
 
     Where time ran out between two looks it is the later one's. The look before the first that can call anything faster
-    spends nothing of the schedule's; its interval is for losers.
+    spends nothing of the schedule's; it is a screening's, which can't call anything faster.
     """
     shares = {n: s for n, s in _SHARE.items() if n <= last}
     if look <= LOOKS[0] or not shares:

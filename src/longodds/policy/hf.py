@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +11,7 @@ from longodds.policy.cascade import ATTENTION_NAME
 from longodds.policy.generate import in_chunks, sample_rows, score_rows
 from longodds.policy.loading import DTYPES
 from longodds.policy.prefix import PromptState, SharedPrefixModel
-from longodds.policy.stopping import RowText
+from longodds.policy.stopping import RowText, check_sampling, stop_pattern
 from longodds.types import Completion, Prompt, SampleKey, SamplingParams
 
 if TYPE_CHECKING:
@@ -99,11 +98,8 @@ class HFPolicy:
 
     def sample(self, prompt: Prompt, params: SamplingParams, key: SampleKey) -> list[Completion]:
         """One completion per index of the key, in that order; the prompt is read once."""
-        check_params(params)
-        try:
-            pattern = re.compile(prompt.stop_regex) if prompt.stop_regex is not None else None
-        except re.error as e:
-            raise UserError(f"stop_regex {prompt.stop_regex!r}: {e}") from e
+        check_sampling(params)
+        pattern = stop_pattern(prompt)
         ids = self.encode(prompt)
         check_room(self.name, self.model, len(ids) + params.max_tokens)
         state = self._read(ids)
@@ -195,13 +191,3 @@ def check_tokens(name: str, model: Any, ids: Sequence[int]) -> None:
     vocabulary = int(model.config.get_text_config().vocab_size)
     if ids and not (min(ids) >= 0 and max(ids) < vocabulary):
         raise UserError(f"policy '{name}': a token id is outside its vocabulary of {vocabulary}")
-
-
-def check_params(params: SamplingParams) -> None:
-    """Raises UserError for sampling parameters without meaning."""
-    if not params.temperature >= 0:
-        raise UserError(f"temperature {params.temperature}: must be 0 (greedy) or above")
-    if params.max_tokens < 1:
-        raise UserError(f"max_tokens {params.max_tokens}: must be at least 1")
-    if not 0 < params.top_p <= 1:
-        raise UserError(f"top_p {params.top_p}: must be above 0 and at most 1")

@@ -110,7 +110,7 @@ def load_tokenizer(directory: Path) -> Any:
     try:
         return _transformers.AutoTokenizer.from_pretrained(str(directory))
     except (OSError, ValueError) as e:
-        raise UserError(f"{directory}: no usable tokenizer ({_first_line(e)})") from e
+        raise UserError(f"{directory}: no usable tokenizer ({first_line(e)})") from e
 
 
 def load_model(directory: Path, dtype: torch.dtype, device: torch.device | None) -> Any:
@@ -127,7 +127,7 @@ def load_model(directory: Path, dtype: torch.dtype, device: torch.device | None)
         if device is not None:
             model = model.to(device)
     except (OSError, ValueError, KeyError) as e:
-        raise UserError(f"{directory}: not a causal language model that can be loaded ({_first_line(e)})") from e
+        raise UserError(f"{directory}: not a causal language model that can be loaded ({first_line(e)})") from e
     if not can_share(model):
         model.set_attn_implementation("sdpa")
     return model
@@ -152,6 +152,7 @@ def active_parameters(model: Any) -> int:
     return round(sum(p.numel() * (share if ".experts." in name else 1.0) for name, p in named))
 
 
-def _first_line(e: BaseException) -> str:
+def first_line(e: BaseException) -> str:
+    """Of what a library says of a mistake, at most 200 characters."""
     lines = str(e).strip().splitlines()
     return lines[0][:200] if lines else type(e).__name__

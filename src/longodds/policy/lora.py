@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from longodds.errors import UserError
+from longodds.policy.loading import first_line
 from longodds.policy.quiet import quiet_transformers
 from longodds.policy.weights import effective_adapter_config, read_adapter_config, tensor_digest
 
@@ -80,7 +81,7 @@ def load_adapter(model: Any, directory: Path, *, trainable: bool) -> Any:
             what = "has no tensor" if loaded.missing_keys else "has a tensor without a place"
             raise ValueError(f"it {what}: {first}")
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as e:
-        raise UserError(f"adapter {directory}: does not fit this model ({_first_line(e)})") from e
+        raise UserError(f"adapter {directory}: does not fit this model ({first_line(e)})") from e
     return lora
 
 
@@ -95,7 +96,7 @@ def read_into(lora: Any, directory: Path) -> None:
     try:
         loaded = lora.load_adapter(str(directory), ADAPTER, is_trainable=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        raise UserError(f"adapter {directory}: does not fit this model ({_first_line(e)})") from e
+        raise UserError(f"adapter {directory}: does not fit this model ({first_line(e)})") from e
     if loaded.missing_keys or loaded.unexpected_keys:
         raise UserError(f"adapter {directory}: has other tensors than the one in training")
 
@@ -176,8 +177,3 @@ def _quiet() -> Generator[None]:
     with quiet_transformers(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
         yield
-
-
-def _first_line(e: BaseException) -> str:
-    lines = str(e).strip().splitlines()
-    return lines[0][:200] if lines else type(e).__name__

@@ -8,7 +8,8 @@ from longodds.errors import InfraError, UserError
 from longodds.policy.openai_choice import UNKNOWN, Choice, cut, read_choice
 from longodds.policy.openai_server import KEY, OpenAIServer
 from longodds.policy.probe import Drawn
-from longodds.policy.remote import PROBE_PROMPT, Raw, RemotePolicy, request_seed, stop_pattern
+from longodds.policy.remote import PROBE_PROMPT, Raw, RemotePolicy, request_seed
+from longodds.policy.stopping import stop_pattern
 from longodds.policy.vocabularies import Vocabulary, open_vocabulary
 from longodds.types import Message, Prompt, SamplingParams
 

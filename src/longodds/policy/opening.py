@@ -1,7 +1,7 @@
 """Opens a policy or a learner from its spec: which backend serves which kind, and with what options.
 
-`run:` and `replay:` read a run directory, which this room knows nothing of: `longodds.strategies.open_policy` opens
-these and passes the rest on to here.
+`run:` and `replay:` read a run directory, which this room knows nothing of: `longodds.strategies.policies` opens these,
+and passes the rest on to here.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from longodds.errors import InfraError, UserError
 from longodds.policy.probe import LogprobMode, probe_logprobs
+from longodds.policy.stopping import check_sampling
 from longodds.types import Completion, FinishReason, Prompt, SamplingParams, digest_text
 
 if TYPE_CHECKING:
@@ -157,23 +158,6 @@ class RemotePolicy(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends the session; the policy cannot be used afterwards."""
-
-
-def check_sampling(params: SamplingParams) -> None:
-    """Raises UserError for sampling parameters without meaning."""
-    if not params.temperature >= 0:
-        raise UserError(f"temperature {params.temperature}: must be 0 (greedy) or above")
-    if params.max_tokens < 1:
-        raise UserError(f"max_tokens {params.max_tokens}: must be at least 1")
-    if not 0 < params.top_p <= 1:
-        raise UserError(f"top_p {params.top_p}: must be above 0 and at most 1")
-
-
-def stop_pattern(prompt: Prompt) -> re.Pattern[str] | None:
-    try:
-        return None if prompt.stop_regex is None else re.compile(prompt.stop_regex)
-    except re.error as e:
-        raise UserError(f"stop_regex {prompt.stop_regex!r}: {e}") from None
 
 
 def request_seed(key: SampleKey, indices: Sequence[int]) -> int:

@@ -41,11 +41,6 @@ class PolicySpec:
     raw: bool = False
     step: int | None = None
 
-    @property
-    def local(self) -> bool:
-        """Whether the model runs in this process."""
-        return self.kind in ("embedded", "hf", "gguf")
-
 
 def parse_policy_spec(spec: str) -> PolicySpec:
     """Parses one of the forms of `--policy`. Raises UserError (one line with the remedy) for anything else."""

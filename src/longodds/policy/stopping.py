@@ -1,17 +1,37 @@
-"""The text of a row as it grows, where it stops, and which tokens wrote the part that is kept."""
+"""What a sampling may ask for; the text of a row as it grows, where it stops, and which tokens wrote what is kept."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+from longodds.errors import UserError
+
 if TYPE_CHECKING:
-    import re
     from collections.abc import Sequence
 
-    from longodds.types import FinishReason
+    from longodds.types import FinishReason, Prompt, SamplingParams
 
 _CONTEXT = 5  # prompt tokens decoded along, because some tokenizers drop a blank at the start of a text
+
+
+def check_sampling(params: SamplingParams) -> None:
+    """Raises UserError for sampling parameters without meaning."""
+    if not params.temperature >= 0:
+        raise UserError(f"temperature {params.temperature}: must be 0 (greedy) or above")
+    if params.max_tokens < 1:
+        raise UserError(f"max_tokens {params.max_tokens}: must be at least 1")
+    if not 0 < params.top_p <= 1:
+        raise UserError(f"top_p {params.top_p}: must be above 0 and at most 1")
+
+
+def stop_pattern(prompt: Prompt) -> re.Pattern[str] | None:
+    """Where a prompt says that an answer ends. Raises UserError for what is no regular expression."""
+    try:
+        return None if prompt.stop_regex is None else re.compile(prompt.stop_regex)
+    except re.error as e:
+        raise UserError(f"stop_regex {prompt.stop_regex!r}: {e}") from None
 
 
 class RowText:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from longodds.errors import InfraError, UserError
 from longodds.policy.harmony import Harmony, speaks_harmony
 from longodds.policy.probe import Drawn
-from longodds.policy.remote import PROBE_PROMPT, Raw, RemotePolicy, request_seed, stop_pattern
-from longodds.policy.stopping import RowText
+from longodds.policy.remote import PROBE_PROMPT, Raw, RemotePolicy, request_seed
+from longodds.policy.stopping import RowText, stop_pattern
 from longodds.policy.tinker_service import KEY, NotThere, TinkerService
 from longodds.policy.vocabularies import Vocabulary, open_vocabulary
 

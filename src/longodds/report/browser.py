@@ -22,9 +22,13 @@ MAX_PROGRAM = 20_000
 SHOWN_CHOICES = tuple(s for s in STRATEGIES if not s.startswith(("sum-", "random")))
 
 
-def programs_of(samples: Sequence[Sample], *, seed: int) -> list[dict[str, Any]]:
+def programs_of(
+    samples: Sequence[Sample], *, seed: int, replicates: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """Distinct programs of one task, most surprising first.
 
+    replicates: of each sample what it was chosen within: a seed, or a run and a seed where there are several runs; None
+    for one run. seed: breaks ties.
     Keys: `d` digest, `s` surprisal (nats per token), `n` tokens, `c` samples, `st` status, `v` speedup, `lo`, `hi`,
     `m` message, `l` labels, `by` strategies that chose it (in some seed), `e` seeds; None where unknown. `x`, the
     program text, is turned into a difference or dropped by `browser_data`.
@@ -34,8 +38,10 @@ def programs_of(samples: Sequence[Sample], *, seed: int) -> list[dict[str, Any]]
         if sample.verdict is not None:
             groups.setdefault(sample.program_digest, []).append(sample)
     chosen: dict[str, list[str]] = {}
-    for replicate in sorted({s.seed for s in samples}):
-        choices = select_all(to_candidates([s for s in samples if s.seed == replicate]), seed=seed)
+    within = [str(s.seed) for s in samples] if replicates is None else list(replicates)
+    for replicate in sorted(set(within)):
+        mine = [s for s, r in zip(samples, within, strict=True) if r == replicate]
+        choices = select_all(to_candidates(mine), seed=seed)
         for name in SHOWN_CHOICES:
             for key in choices[name].keys:
                 names = chosen.setdefault(key, [])
@@ -101,7 +107,13 @@ def browser_data(programs: Mapping[str, list[dict[str, Any]]], tasks: Mapping[st
             out[task_id][i]["diff"] = difference
             room -= size
     return [
-        {"id": visible(k), "ref": references[k], "all": len(programs[k]), "p": rows, "statuses": _statuses(programs[k])}
+        {
+            "id": visible(k),
+            "ref": references[k],
+            "all": len(programs[k]),
+            "p": rows,
+            "statuses": count_statuses(programs[k]),
+        }
         for k, rows in out.items()
     ]
 
@@ -113,7 +125,8 @@ def _keep(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     return [rows[i] for i in sorted(wanted)]
 
 
-def _statuses(rows: list[dict[str, Any]]) -> dict[str, int]:
+def count_statuses(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Status -> samples, over program rows."""
     counts: Counter[str] = Counter()
     for row in rows:
         counts[row["st"]] += row["c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from longodds.report.browser import count_statuses
 from longodds.report.style import (
     BLUE,
     GREEN,
@@ -240,7 +241,7 @@ def status_counts(result: dict[str, Any], points: dict[str, list[dict[str, Any]]
         return None
     figure = new_figure(6.4, 0.24 * len(tasks) + 1.1)
     ax = figure.add_subplot()
-    counts = [_counts(points.get(t["task_id"], [])) for t in tasks]
+    counts = [count_statuses(points.get(t["task_id"], [])) for t in tasks]
     left = [0.0] * len(tasks)
     for status, colour in STATUS_COLOURS.items():
         shares = [c.get(status, 0) / max(sum(c.values()), 1) for c in counts]
@@ -263,10 +264,3 @@ def _name(task_id: str, limit: int) -> str:
     """A task without its suite, on one line, nothing in it that a reader can't see."""
     name = " ".join(visible(task_id.split("/", 1)[-1]).split())
     return name if len(name) < limit else name[: limit - 2] + "…"
-
-
-def _counts(programs: list[dict[str, Any]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for p in programs:
-        counts[p["st"]] = counts.get(p["st"], 0) + p["c"]
-    return counts

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import longodds
 from longodds.analysis import select_runs
 from longodds.analysis.scaling import early_stops
+from longodds.analysis.table import labelled
+from longodds.analysis.verdict import p_text
 from longodds.errors import InfraError, UserError
 from longodds.report.arms import arm_figures
 from longodds.report.browser import browser_data, programs_of
@@ -99,13 +101,17 @@ def write_report(
     result = select_runs(samples, seed=seed) if result is None else result
     warnings = [*result["warnings"], *early_stops(documents.metrics or {})]
     result = {**result, "warnings": list(dict.fromkeys(warnings))}
-    flat = _flat(samples)
+    named = list(labelled(samples))
+    flat = [s for _, s in named]
     by_id = dict(tasks) if isinstance(tasks, Mapping) else {t.id: t for t in tasks}
-    by_task: dict[str, list[Sample]] = {}
-    for sample in flat:
+    by_task: dict[str, list[tuple[str, Sample]]] = {}
+    for replicate, sample in named:
         if sample.verdict is not None:
-            by_task.setdefault(sample.task_id, []).append(sample)
-    programs = {k: programs_of(by_task[k], seed=result["seed"]) for k in sorted(by_task)}
+            by_task.setdefault(sample.task_id, []).append((replicate, sample))
+    programs = {
+        k: programs_of([s for _, s in rows], seed=result["seed"], replicates=[r for r, _ in rows])
+        for k, rows in sorted(by_task.items())
+    }
     strategies = list(dict.fromkeys(s.strategy for s in flat))
     figures = build_figures(result, programs) | arm_figures(
         result,
@@ -115,7 +121,7 @@ def write_report(
         metrics=documents.metrics,
     )
     if config.get("policy") is not None and not (isinstance(samples, Mapping) and len(samples) > 1):
-        figures["loop"] = dual_loop(config, strategies[0].removesuffix("-held-out"))
+        figures["loop"] = dual_loop(config, strategies[0])
     page = render_page(
         result=visible_values(result),
         documents=documents.visible(),
@@ -153,11 +159,6 @@ def _write(path: Path, page: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def _flat(samples: Sequence[Sample] | Mapping[str, Sequence[Sample]]) -> list[Sample]:
-    groups = samples.values() if isinstance(samples, Mapping) else [samples]
-    return [s for group in groups for s in group]
 
 
 def render_page(
@@ -267,14 +268,14 @@ def _likelihood_sentence(found: dict[str, Any]) -> str:
         return "No task has enough correct, timed programs of different surprisal to say."
     text = (
         "Inside a task, surprisal and speedup of the correct programs have a rank correlation of "
-        f"{_signed(found['rho'])} (p {_p_clause(found['p'])}, "
+        f"{_signed(found['rho'])} (p {p_text(found['p'])}, "
         f"{found['tasks']} tasks, {found['candidates']:,} candidates)"
     )
     if found["rho_ci"] is not None:
         text += f", 95 % interval over tasks {_signed(found['rho_ci'][0])} to {_signed(found['rho_ci'][1])}"
     text += "; positive means that improbable programs are faster."
     if found["rho_given_length"] is not None:
-        text += f" Given length it is {_signed(found['rho_given_length'])} (p {_p_clause(found['p_given_length'])})."
+        text += f" Given length it is {_signed(found['rho_given_length'])} (p {p_text(found['p_given_length'])})."
     if found["pooled_rho"] is not None:
         text += (
             f" Pooled over tasks, which mixes in differences between tasks, it reads {_signed(found['pooled_rho'])}."
@@ -301,11 +302,6 @@ def _samples(k: float | str) -> str:
 
 def _signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}"
-
-
-def _p_clause(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
 
 
 def measurement_facts(

@@ -30,14 +30,16 @@ class RunView:
         self._programs: dict[str, list[dict[str, Any]]] = {}
 
     def tasks(self) -> list[dict[str, Any]]:
-        """One row a task, in the order of the run. Shares are of judged samples; None where there are none."""
+        """One row a task, in the order of the run. Shares are of judged samples; None where there are none or some that
+        are correct were not timed."""
         return [self._task_row(task_id, rows) for task_id, rows in self._by_task.items()]
 
     def _task_row(self, task_id: str, rows: list[Sample]) -> dict[str, Any]:
         verdicts = [s.verdict for s in rows if s.verdict and s.verdict.status is not Status.INFRA_ERROR]
         timed = [v for v in verdicts if v.correct and v.speedup is not None]
         n = len(verdicts)
-        intervals = all(v.has_interval for v in timed)
+        known = n > 0 and not any(v.untold for v in verdicts)
+        intervals = known and all(v.has_interval for v in timed)
         best = max(timed, key=lambda v: v.speedup or 0.0, default=None)
         return {
             "task_id": task_id,
@@ -47,8 +49,8 @@ class RunView:
             "correct": sum(v.correct for v in verdicts),
             "programs": len({s.program_digest for s in rows}),
             "timed": len(timed),
-            "fast_1": sum((v.speedup or 0.0) > 1 for v in timed) / n if n else None,
-            "fast_1_sig": sum((v.ci_low or 0.0) > 1 for v in timed) / n if n and intervals else None,
+            "fast_1": sum((v.speedup or 0.0) > 1 for v in timed) / n if known else None,
+            "fast_1_sig": sum((v.ci_low or 0.0) > 1 for v in timed) / n if intervals else None,
             "best_speedup": best.speedup if best else None,
             "best_ci_low": best.ci_low if best else None,
             "statuses": dict(Counter(v.status.value for v in verdicts)),

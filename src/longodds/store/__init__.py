@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from longodds.store.checkpoints import CheckpointRow
-from longodds.store.cost import cost_document, derive_cost, judging_seconds, money, sampled_tokens, scored_again
+from longodds.store.cost import PRICES, cost_document, derive_cost, judging_seconds, money, sampled_tokens, scored_again
 from longodds.store.exporting import Exported, export_samples
 from longodds.store.importing import Imported, import_samples
 from longodds.store.jsonl import JsonlWriter, read_records
-from longodds.store.rows import TaskRecord, VerdictRow, sample_id
+from longodds.store.rows import TaskRecord, VerdictRow, owed_indices, sample_id
 from longodds.store.rundir import RunDir
 
 __all__ = [
+    "PRICES",
     "CheckpointRow",
     "Exported",
     "Imported",
@@ -24,6 +25,7 @@ __all__ = [
     "import_samples",
     "judging_seconds",
     "money",
+    "owed_indices",
     "read_records",
     "sample_id",
     "sampled_tokens",

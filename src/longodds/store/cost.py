@@ -126,6 +126,9 @@ def _sampling(prompt: int, sampled: int, scored: int, parameters: int, seconds: 
     return Cost(prompt_tokens=prompt, sampled_tokens=sampled, scored_tokens=scored, flops=flops, device_seconds=seconds)
 
 
+PRICES = ("price_prompt", "price_sampled", "price_device")
+
+
 def money(cost: Cost, prices: Mapping[str, float]) -> float:
     """Money for a cost. prices: `price_prompt` and `price_sampled` per million tokens, `price_device` per hour."""
     return (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.errors import UserError
-from longodds.prompts import program_digest
+from longodds.programs import program_digest, text_digest
 from longodds.store.cost import cost_document, derive_cost
 from longodds.store.foreign import ForeignSample, read_foreign
 from longodds.store.rows import TaskRecord, sample_id
@@ -149,8 +149,7 @@ class _Digests:
     def of(self, program: str) -> str:
         if program not in self._known:
             if self.as_text:
-                lines = program.strip().splitlines()
-                digest = digest_text("text", "\n".join(line.rstrip() for line in lines))
+                digest = text_digest(program)
             else:
                 digest = program_digest(program)
             self._known[program] = digest

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+def owed_indices(task: Task, *, seed: int, strategy: str, step: int, k: int, have: set[str]) -> list[int]:
+    """Indices below k that are not among the sample ids `have`."""
+    return [i for i in range(k) if sample_id(task, seed=seed, strategy=strategy, step=step, index=i) not in have]
+
+
 def sample_id(task: Task, *, seed: int, strategy: str, step: int, index: int) -> str:
     """Name of a sample (16 hex digits): equal when task content, seed, strategy, step and index are equal."""
     return digest_text(task.id, task.digest, str(seed), strategy, str(step), str(index))

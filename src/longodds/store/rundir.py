@@ -5,7 +5,7 @@ manifest.json  versions, git, device, isolation of the latest attempt that judge
 tasks.jsonl    task, prompt text and prompt token ids, once per task
 samples.jsonl  one row per sample, with log-probabilities
 verdicts.jsonl one row per verdict; the latest that settles a sample counts
-metrics.jsonl  one row per finished cell (task x seed)
+metrics.jsonl  one row per finished cell (task x seed), of runs that learn one per step
 checkpoints.jsonl  one row per checkpoint of a run that trains; the files are under checkpoints/
 cost.json      charged and run, derivable from the rows; prices, where given
 logs/          what is said of an attempt, a file for each; ordinary runs write none
@@ -36,7 +36,6 @@ from longodds.store.rows import (
     check_row,
     merge_attempts,
     sample_from_row,
-    sample_id,
     sample_to_row,
     task_from_row,
     task_to_row,
@@ -48,7 +47,7 @@ from longodds.types import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from longodds.types import Sample, Task, Verdict
+    from longodds.types import Sample, Task
 
 T = TypeVar("T")
 
@@ -187,12 +186,6 @@ class RunDir:
         share = {"batch": min(s.index for s in samples), "seconds": round(seconds / len(samples), 6)}
         self._append(SAMPLES, [sample_to_row(s, **share) for s in samples])
 
-    def append_verdict(
-        self, sample_id: str, verdict: Verdict, duplicate_of: str | None = None, *, timed: bool = True
-    ) -> None:
-        """One verdict. timed: whether timing was asked for, so that a later pass knows what is still to time."""
-        self.append_verdicts([VerdictRow(sample_id, verdict, timed, duplicate_of)])
-
     def append_verdicts(self, rows: Sequence[VerdictRow]) -> None:
         """Verdicts that belong together (a program and its duplicates), in one write."""
         self._append(VERDICTS, [verdict_to_row(r) for r in rows])
@@ -310,10 +303,6 @@ class RunDir:
 
     def judged_ids(self) -> set[str]:
         return {str(row.get("sample_id")) for row in self._rows(VERDICTS, dict)}
-
-    def owed_indices(self, task: Task, *, seed: int, strategy: str, step: int, k: int, have: set[str]) -> list[int]:
-        """Indices below k that are not among the sample ids `have` (see `sampled_ids`)."""
-        return [i for i in range(k) if sample_id(task, seed=seed, strategy=strategy, step=step, index=i) not in have]
 
     def _rows(self, name: str, convert: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
         where = self.path / name

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longodds.errors import UserError
-from longodds.store import RunDir, sample_id
+from longodds.store import RunDir, owed_indices
 from longodds.strategies.ahead import Ahead
 from longodds.strategies.budget import Budget
 from longodds.strategies.cells import by_cell, cell_metrics
@@ -103,7 +103,7 @@ def _what_is_owed(
     have = {s.sample_id for s in samples}
     ended = ended_early(run)
     missing = any(
-        _indices(a.task, seed, ended.get((a.task.id, seed), settings.k), have) for a in asked for seed in settings.seeds
+        _owed_of(a.task, seed, ended.get((a.task.id, seed), settings.k), have) for a in asked for seed in settings.seeds
     )
     ledger = Ledger(run, samples)
     cells = by_cell(samples)
@@ -120,8 +120,8 @@ def ended_early(run: RunDir) -> dict[tuple[str, int], int]:
     return {(str(m["task_id"]), int(m["seed"])): int(m["n"]) for m in run.metrics() if "expected_gain" in m}
 
 
-def _indices(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
-    return [i for i in range(k) if sample_id(task, seed=seed, strategy=STRATEGY, step=STEP, index=i) not in have]
+def _owed_of(task: Task, seed: int, k: int, have: set[str]) -> list[int]:
+    return owed_indices(task, seed=seed, strategy=STRATEGY, step=STEP, k=k, have=have)
 
 
 # --- one attempt -------------------------------------------------------------------------------
@@ -216,7 +216,8 @@ class _Attempt:
                     break  # found out after its first cell: no more samples that could not be judged
                 cell = self._cells.setdefault((asked.task.id, seed), [])
                 for end in self._looks(asked.task, seed):
-                    owed = _indices(asked.task, seed, end, {s.sample_id for s in cell})
+                    have = {s.sample_id for s in cell}
+                    owed = _owed_of(asked.task, seed, end, have)
                     if owed and self._sampler is not None:
                         cell += self._sampler.draw(asked, seed=seed, step=STEP, indices=owed)
                     if cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from longodds.store import cost_document, derive_cost, money
+from longodds.store import PRICES, cost_document, derive_cost, money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class Budget:
 
 
 def prices(settings: BestOfNSettings) -> dict[str, float]:
-    return {name: getattr(settings, name) for name in ("price_prompt", "price_sampled", "price_device")}
+    return {name: getattr(settings, name) for name in PRICES}
 
 
 def write_cost(run: RunDir, settings: BestOfNSettings) -> None:

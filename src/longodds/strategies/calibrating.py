@@ -10,6 +10,7 @@ from longodds.config import TaskSettings, read_environment, resolve
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, device_name
 from longodds.evaluator.calibration import Calibration
+from longodds.strategies.opening import need_torch
 from longodds.strategies.planning import choose_tasks
 from longodds.types import digest_text
 
@@ -53,6 +54,7 @@ def calibrate_machine(
     """
     from longodds.evaluator.calibrate import calibrate, write_document
 
+    need_torch()
     if device not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: there is no such device; use cpu or cuda")
     if device == "cuda" and workers > 1:

@@ -22,10 +22,16 @@ def by_cell(samples: Sequence[Sample]) -> Cells:
     return cells
 
 
+def faster(verdicts: Sequence[Verdict]) -> int | None:
+    """How many are faster by their point speedup; None where one is not known."""
+    return sum(v.correct and (v.speedup or 0.0) > 1 for v in verdicts) if not any(v.untold for v in verdicts) else None
+
+
 def verified(verdicts: Sequence[Verdict]) -> int | None:
-    """How many are verified to be faster; None where a speedup has no interval to tell it by."""
+    """How many are verified to be faster; None where a speedup has no interval to tell it by, or one is not known."""
     timed = [v for v in verdicts if v.correct and v.speedup is not None]
-    return sum((v.ci_low or 0.0) > 1 for v in timed) if all(v.has_interval for v in timed) else None
+    known = all(v.has_interval for v in timed) and not any(v.untold for v in verdicts)
+    return sum((v.ci_low or 0.0) > 1 for v in timed) if known else None
 
 
 def cell_metrics(strategy: str, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def cell_metrics(strategy: str, samples: Sequence[Sample]) -> dict[str, Any]:
         "distinct": len({s.program_digest for s in samples}),
         "statuses": {name: statuses.count(name) for name in sorted(set(statuses))},
         "timed": sum(v.speedup is not None for v in verdicts),
-        "fast_1": sum(v.speedup is not None and v.correct and v.speedup > 1 for v in verdicts),
+        "fast_1": faster(verdicts),
         "fast_1_sig": verified(verdicts),
         "best_speedup": max((v.speedup for v in verdicts if v.correct and v.speedup is not None), default=None),
         "mean_surprisal": round(sum(scores) / len(scores), 6) if scores else None,

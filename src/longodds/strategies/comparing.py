@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from longodds.analysis.arms import ArmData, Learning
 from longodds.analysis.compare import compare_arms
 from longodds.analysis.scaling import early_stops
-from longodds.store import RunDir, cost_document, derive_cost
+from longodds.store import PRICES, RunDir, cost_document, derive_cost
 from longodds.strategies.reading import check_seed, open_runs, read_table
 
 if TYPE_CHECKING:
     from longodds.analysis.documents import CompareDocument
-
-PRICES = ("price_prompt", "price_sampled", "price_device")
 
 
 def compare(*runs: Path | str, axis: str = "samples", seed: int = 0) -> CompareDocument:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longodds.errors import UserError
-from longodds.store import RunDir
+from longodds.store import RunDir, sampled_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def match_budgets(match: Path | str, tasks: Sequence[Task]) -> dict[str, int]:
     for row in run.sample_rows():
         task_id = row["task_id"]
         seeds[task_id].add(row["seed"])
-        spent[task_id] += len(row["token_ids"]) + row.get("dropped_tokens", 0)
+        spent[task_id] += sampled_tokens(row)
         if row.get("prompt_tokens") is not None:
             spent[task_id] += row["prompt_tokens"]
         elif (asked := (task_id, row["seed"], row["step"])) not in prompts:

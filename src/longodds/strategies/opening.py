@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from longodds.config import Environment, read_environment
+from longodds.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +54,7 @@ def open_settings_evaluator(
 
     Raises UserError for a device that is not here.
     """
+    need_torch()
     if settings.evaluator == "sound" and settings.eval_workers > 1:
         return _open_team(settings, hidden)
     if settings.evaluator == "sound":
@@ -66,7 +69,14 @@ def open_sound_evaluator(settings: EvaluationSettings, *, hidden: Sequence[Path]
     """The sound evaluator, with this machine's calibration and the cache of verdicts, unless settings switch it off."""
     from longodds.evaluator import open_evaluator
 
+    need_torch()
     return open_evaluator(_evaluator_settings(settings, hidden), _cache_folder(settings))
+
+
+def need_torch() -> None:
+    """Raises UserError where PyTorch, which programs are judged with, is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("judging programs needs the package 'torch'; install it: pip install 'longodds[local]'")
 
 
 def _open_team(settings: EvaluationSettings, hidden: Sequence[Path]) -> EvaluatorTeam:

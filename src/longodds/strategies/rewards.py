@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from longodds.types import FEW_PAIRS_LABEL, UNTIMED_LABEL
+from longodds.types import FEW_PAIRS_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def reward_of(verdict: Verdict, kind: Reward = "verified") -> float:
     if kind == "correct":
         return 1.0
     if verdict.speedup is None:
-        return 0.0 if UNTIMED_LABEL in verdict.labels else 1.0
+        return 0.0 if verdict.too_slow else 1.0
     if kind == "speedup":
         return verdict.speedup
     if FEW_PAIRS_LABEL in verdict.labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -66,7 +67,18 @@ def select_live(
     return _warned(select_runs(read_table(opened), unit=unit, seed=seed, runs=list(opened), live=live), opened)
 
 
+def _what_sampled(run: RunDir) -> list[Any]:
+    policy: Any = run.manifest.get("policy") or {}
+    return [policy.get("version"), *(run.config.get(name) for name in ("style", "temperature", "top_p"))]
+
+
 def _warned(document: dict[str, Any], opened: Mapping[str, RunDir]) -> dict[str, Any]:
+    sampled = {json.dumps(_what_sampled(run)) for run in opened.values()}
+    if len(sampled) > 1:
+        document["warnings"].append(
+            f"the {len(opened)} runs are not of one policy, prompt and temperature: choices are made within a run, but "
+            "curves over K and what likelihood says are of their mixture, and may differ for that alone"
+        )
     document["warnings"] += early_stops({name: run.metrics() for name, run in opened.items()})
     return document
 

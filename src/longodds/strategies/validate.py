@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from longodds.config import TaskSettings, read_environment
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, TaskReport, open_evaluator, validate_task
+from longodds.strategies.opening import need_torch
 from longodds.strategies.planning import choose_tasks
 from longodds.tasks import task_name
 
@@ -29,6 +30,7 @@ def validate_suite(
     note: is told of files of a suite that are no problems.
     Raises UserError for tasks that settings cannot name and for a directory that is not there.
     """
+    need_torch()
     tasks = choose_tasks(settings, note=note)
     sources = read_golds(golds) if golds is not None else {}
     with open_evaluator(EvaluatorSettings(device=device, max_pairs=read_environment().max_pairs)) as evaluator:

@@ -1,4 +1,4 @@
-"""Where problems come from: the bundled suite, a user's own files, and seeded splits of either.
+"""Where problems come from: the bundled suite, KernelBench, a user's own files, and seeded splits of either.
 
 A problem is read as text, and only its outline is looked at; torch is imported for a file of example tensors alone.
 """

@@ -69,7 +69,7 @@ def load_task(task_id: str, *, scale: int = 1, kernelbench_root: str | None = No
 
 
 def task_name(task: Task) -> str:
-    """The problem's name within its suite: what a split lists (`softmax_rows`, `4`)."""
+    """The problem's name within its suite: what a split lists (`row_softmax_by_hand`, `4`)."""
     named = task.metadata.get("name")
     return named if isinstance(named, str) else Path(task.id).name.removesuffix(".py")
 
