@@ -18,7 +18,8 @@ from scripts import seed
 
 from longodds.cli.best_of_n import run_and_summarise
 from longodds.cli.console import note_line
-from longodds.config import BestOfNSettings, read_environment, resolve
+from longodds.config import BestOfNSettings, resolve
+from longodds.environment import read_environment
 from longodds.store import RunDir
 
 

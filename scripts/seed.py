@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.cli.console import error_line, note_line
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.errors import LongoddsError, UserError
 from longodds.tasks import load_split
 

@@ -17,7 +17,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        return tomllib.loads(_or_own(path).read_text(encoding="utf-8"))
+        return tomllib.loads(_or_own(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         own = ", ".join(p.stem for p in sorted(_own_recipes().glob("*.toml")))
         raise UserError(f"{path}: no such recipe; those of longodds, as recipes/NAME.toml: {own}") from None

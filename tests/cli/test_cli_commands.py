@@ -17,7 +17,7 @@ from cli_runner import SRC, longodds, restore_interrupts
 
 from longodds.cli.app import _COMMANDS, _GROUPS
 from longodds.cli.console import clean, one_line
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.tasks import load_split, load_suite
 
 COMMANDS = [*((name,) for name in _COMMANDS), *((g, name) for g, (_, subs) in _GROUPS.items() for name in subs)]

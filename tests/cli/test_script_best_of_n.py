@@ -105,7 +105,7 @@ def test_the_mode_is_the_flags_else_the_environments_for_both_evaluators(tmp_pat
     monkeypatch.syspath_prepend(str(ROOT))
     from scripts import adapting, best_of_n
 
-    from longodds.config import read_environment
+    from longodds.environment import read_environment
 
     asked = []
     monkeypatch.chdir(tmp_path)

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from longodds.config import (
-    BestOfNSettings,
-    config_digest,
-    describe_differences,
-    differing_keys,
-    load_recipe,
-    read_dotenv,
-    read_environment,
-    resolve,
-    secret,
-)
+from longodds.config import BestOfNSettings, config_digest, describe_differences, differing_keys, load_recipe, resolve
+from longodds.environment import read_environment, secret
 from longodds.errors import UserError
+from longodds.files import read_dotenv
 from longodds.strategies.learning_settings import RLVRSettings, TTTSettings
 from longodds.strategies.refine_settings import RefineSettings
 

@@ -120,10 +120,11 @@ def test_a_control_plants_what_its_device_can_tell() -> None:
 
 
 def test_a_control_names_what_was_judged_wrongly(tmp_path: Path) -> None:
-    control = _Control(None, Plan.of([TASK], 1), Log(tmp_path / "log.jsonl", {}), lambda phase, done, total: None)
-    control.same = [Verdict(TASK.id, Status.CORRECT, speedup=1.0, ci_low=0.9, ci_high=1.1)]
-    control.gains[0.03] = [Verdict(TASK.id, Status.INFRA_ERROR, message="the reference fails")]
-    document = summarise(control, 1)
+    with Log(tmp_path / "log.jsonl", {}) as log:
+        control = _Control(None, Plan.of([TASK], 1), log, lambda phase, done, total: None)
+        control.same = [Verdict(TASK.id, Status.CORRECT, speedup=1.0, ci_low=0.9, ci_high=1.1)]
+        control.gains[0.03] = [Verdict(TASK.id, Status.INFRA_ERROR, message="the reference fails")]
+        document = summarise(control, 1)
     assert document["not_correct"] == [f"{TASK.id}: infra_error: the reference fails"]
     assert document["n"] == 1
     assert document["false_faster"] == 0

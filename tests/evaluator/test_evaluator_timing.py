@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scripts import simulate_timing
 
+from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, open_evaluator, stats, unchanged
 from longodds.evaluator.bounding import Bound
 from longodds.evaluator.calibrate import FAMILIES, FAMILY, Log, Plan, between_process_sd, calibrate
@@ -310,15 +311,25 @@ def test_rewording_changes_every_digest_and_nothing_else() -> None:
 
 def test_a_log_goes_on_after_a_torn_row_and_starts_anew_under_another_header(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    log = Log(path, {"n": 1})
-    assert log.get("a", lambda: {"x": 1})["x"] == 1
+    with Log(path, {"n": 1}) as log:
+        assert log.get("a", lambda: {"x": 1})["x"] == 1
+        with pytest.raises(UserError, match=r"log\.jsonl: another `calibrate` writes it"):
+            Log(path, {"n": 1})
+    whole = path.read_bytes()
     with path.open("a") as file:
         file.write('{"key": "b", "x"')
-    again = Log(path, {"n": 1})
-    assert again.get("a", lambda: {"x": 2})["x"] == 1
-    assert again.get("b", lambda: {"x": 3})["x"] == 3
-    assert Log(path, {"n": 1}).rows.keys() == {"a", "b"}
-    assert not Log(path, {"n": 2}).rows
+    with Log(path, {"n": 1}) as again:
+        assert path.read_bytes() == whole
+        assert again.get("a", lambda: {"x": 2})["x"] == 1
+        assert again.get("b", lambda: {"x": 3})["x"] == 3
+    with Log(path, {"n": 1}) as again:
+        assert again.rows.keys() == {"a", "b"}
+    with path.open("a") as file:
+        file.write('{"x": 1}\n')
+    with pytest.raises(UserError, match=r"log\.jsonl: a line is no row of a control .*; remove the file"):
+        Log(path, {"n": 1})
+    with Log(path, {"n": 2}) as other:
+        assert not other.rows
 
 
 # --- real processes ------------------------------------------------------------------------------

@@ -359,6 +359,12 @@ SHAPES: dict[str, Shape] = {
         "[torch.randn(96, 64)]",
         (("F.normalize(x, dim=-1)", "x / x.norm(dim=-1, keepdim=True)"),),
     ),
+    "a dataclass": Shape(
+        forward("return x.relu() * self.c.scale", init="self.c = Config()"),
+        "[torch.randn(9, 16)]",
+        (("x.relu()", "x"),),
+        head="import dataclasses\n\n\n@dataclasses.dataclass\nclass Config:\n    scale: float = 2.0\n",
+    ),
     "dropout in eval mode": Shape(
         forward("return self.drop(x) * 2", init="self.drop = nn.Dropout(0.5)\nself.eval()"),
         "[torch.randn(9, 16)]",
@@ -427,6 +433,14 @@ REFUSED: dict[str, tuple[Shape, str]] = {
         Shape(forward("return x.masked_fill(x > 0, -math.inf)"), "[torch.randn(9, 8)]", ()),
         "own inputs the reference is not finite",
     ),
+    "a file that exits": (
+        Shape(forward("return x"), "[torch.randn(3)]", (), head="raise SystemExit(5)\n"),
+        "SystemExit: 5",
+    ),
+    "a file that needs another": (
+        Shape(forward("return x"), "[torch.randn(3)]", (), head="from my_layers import f\n"),
+        "ModuleNotFoundError.*must be copied into it",
+    ),
     "sets as outputs": (Shape(forward("return {1, 2}"), "[torch.randn(9, 8)]", ()), "set"),
 }
 
@@ -438,3 +452,15 @@ def test_a_task_that_can_not_be_judged_is_refused_in_a_line(evaluator: LocalEval
         evaluator.describe(shape.task(name))
     assert "\n" not in str(refused.value)
     assert f"shapes/{name}" in str(refused.value)
+
+
+def test_files_of_the_working_directory_stand_for_no_library(tmp_path, monkeypatch) -> None:
+    for name in ("random", "inspect", "queue", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('mine')\n")
+    (tmp_path / "my_layers.py").write_text("f = abs\n")
+    monkeypatch.chdir(tmp_path)
+    with open_evaluator(EvaluatorSettings(import_timeout_s=30, run_timeout_s=20)) as opened:
+        task = SHAPES["a dataclass"].task("here")
+        assert opened.evaluate(task, unchanged(task), timed=False).status is Status.CORRECT
+        with pytest.raises(UserError, match="ModuleNotFoundError"):
+            opened.describe(REFUSED["a file that needs another"][0].task("here"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.policy import OpenOptions, embedded_directory, open_policy, weights_digest
 from longodds.policy.conversion import check_round_trip
 from longodds.policy.embedded import read_base_record

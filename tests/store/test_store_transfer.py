@@ -425,3 +425,15 @@ def test_a_good_row_comes_back_as_it_was(row):
     expected = (row["speedup"], low, row.get("ci_high")) if row["correct"] else (None, None, None)
     assert (got.speedup, got.ci_low, got.ci_high) == expected
     assert got.metadata == {}
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "verdicts.jsonl"])
+def test_files_of_a_run_are_not_written_over(tmp_path, name):
+    run = make_run(tmp_path / "run", study("informative", tasks=2, k=4), 2)
+    before = (run / name).read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(run / name)
+    for to in (run / name, tmp_path / "link.jsonl"):
+        with pytest.raises(UserError, match=r"is a file of the run .*; name another file"):
+            export_samples(run, to)
+    assert (run / name).read_bytes() == before
+    assert export_samples(run, run / "mine.jsonl").rows == 8

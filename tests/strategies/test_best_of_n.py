@@ -104,6 +104,39 @@ def test_a_winner_is_measured_again_once_even_if_the_run_goes_on(tmp_path):
     assert not again.again
 
 
+def test_a_torn_write_of_a_winner_is_made_whole(tmp_path):
+    run_fresh(tmp_path / "a")
+    path = tmp_path / "a" / "verdicts.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    last = next(i for i, r in enumerate(rows) if "remeasured" in r["labels"])
+    group = [
+        i
+        for i in range(last, len(rows))
+        if "remeasured" in rows[i]["labels"] and rows[i]["task_id"] == rows[last]["task_id"]
+    ]
+    assert len(group) > 1, "the winner has no copies: this test shows nothing"
+    kept = [r for i, r in enumerate(rows) if i not in group[1:]]
+    path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+    again = FakeEvaluator()
+    run_fresh(tmp_path / "a", evaluator=again)
+    assert not again.again
+    for task in TASKS:
+        mine = [s for s in RunDir.open(tmp_path / "a").samples() if s.task_id == task.id]
+        winner = {s.program_digest for s in mine if s.verdict.remeasured_among}
+        assert len(winner) == 1
+        assert all(s.verdict.remeasured_among for s in mine if s.program_digest in winner)
+
+
+def test_a_lost_row_of_a_task_is_written_again(tmp_path):
+    run_fresh(tmp_path / "a")
+    cost = RunDir.open(tmp_path / "a").cost()["charged"]
+    path = tmp_path / "a" / "tasks.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    run_fresh(tmp_path / "a")
+    assert set(RunDir.open(tmp_path / "a").records()) == {t.id for t in TASKS}
+    assert RunDir.open(tmp_path / "a").cost()["charged"] == cost
+
+
 def test_metrics_say_what_the_samples_say(tmp_path):
     run_fresh(tmp_path / "a")
     run = RunDir.open(tmp_path / "a")

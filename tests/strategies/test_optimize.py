@@ -208,6 +208,12 @@ def test_only_a_winner_may_be_written_over(tmp_path):
     with pytest.raises(lo.InfraError, match=r"cannot be written: No such file .* the same command"):
         write_out(tmp_path / "gone" / "best.py", "")
     check_out(tmp_path / "later" / "best.py", named=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["best.py"]
+    out.write_text("")  # as a kill may have left it
+    check_out(out)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(lo.UserError, match="pipe: is no regular file"):
+        check_out(tmp_path / "pipe")
 
 
 def test_a_wrong_program_fails_its_check(tmp_path):

@@ -39,9 +39,16 @@ max_tokens = 64
 """
 
 
-def read(tmp_path, text=RECIPE, **flags):
+def read(tmp_path, text=RECIPE, *, into=None, **flags):
     (tmp_path / "r.toml").write_text(text)
-    return read_stages(tmp_path / "r.toml", tmp_path / "d", flags=flags)
+    return read_stages(tmp_path / "r.toml", into or tmp_path / "d", flags=flags)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A run that no stage makes."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
 
 
 def test_shared_keys_own_keys_and_earlier_stages(tmp_path):
@@ -114,3 +121,35 @@ def test_other_commands_say_what_a_staged_recipe_is_for(tmp_path):
     (tmp_path / "r.toml").write_text(RECIPE)
     with pytest.raises(UserError, match="has several stages; it is for `longodds pipeline DIR"):
         load_recipe(tmp_path / "r.toml", BestOfNSettings)
+
+
+def test_what_a_stage_begins_from_is_looked_at_before_anything_runs(tmp_path):
+    for old, new, words in (
+        (
+            'policy = "run:outer"',
+            'policy = "run:outr"',
+            r"stage 'inner': key 'policy': 'outr' is no .*did you mean 'outer'",
+        ),
+        (
+            'match = "bon"',
+            'match = "nope"',
+            "stage 'again': key 'match': 'nope' is no earlier stage and no run directory",
+        ),
+        (
+            "run:elsewhere",
+            "run:bon",
+            "stage 'again': key 'policy': stage 'bon' is of best-of-n, which learns no weights",
+        ),
+        ('name = "inner"', 'name = "stages.json"', "stage 3: key 'name': stages.json is a file of the pipeline's own"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read(tmp_path, RECIPE.replace(old, new))
+
+
+def test_a_pipeline_that_was_moved_is_the_same_pipeline(tmp_path):
+    here, there = read(tmp_path), read(tmp_path, into=tmp_path / "moved")
+    assert [s.digest for s in here] == [s.digest for s in there]
+    assert here[1].settings.identity()["policy"] == "run:outer@2"
+    assert there[1].settings.policy == f"run:{tmp_path / 'moved' / 'outer'}@2"
+    other = read(tmp_path, RECIPE.replace("run:outer@2", "run:outer@1"))
+    assert other[1].digest != here[1].digest

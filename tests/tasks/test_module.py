@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 
 import pytest
@@ -127,8 +128,17 @@ def test_tensors_give_shapes_types_and_ranges(layers, tmp_path):
     with pytest.raises(UserError, match="no tensor 'x'"):
         read_module(layers, class_name="Head", inputs=str(tmp_path / "d.pt"))
     (tmp_path / "bad.pt").write_text("text")
-    with pytest.raises(UserError, match="cannot be read as tensors"):
-        read_module(layers, class_name="Head", inputs=str(tmp_path / "bad.pt"))
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    for name in ("bad.pt", "module.pt"):
+        with pytest.raises(UserError, match=rf"{name}: is no file of tensors, or holds other objects; save a tensor"):
+            read_module(layers, class_name="Head", inputs=str(tmp_path / name))
+    torch.save([], tmp_path / "empty.pt")
+    with pytest.raises(UserError, match=r"empty\.pt: holds no tensors"):
+        read_module(layers, class_name="Head", inputs=str(tmp_path / "empty.pt"))
+    for value in (torch.tensor([1.0, math.nan]), math.inf):
+        torch.save([value, held["y"]], tmp_path / "nan.pt")
+        with pytest.raises(UserError, match=r"nan\.pt: holds NaN or infinite numbers"):
+            read_module(layers, class_name="Head", inputs=str(tmp_path / "nan.pt"))
 
 
 @pytest.mark.parametrize(
@@ -159,3 +169,17 @@ def test_no_module_and_no_python(tmp_path):
     path.write_text("def (:\n")
     with pytest.raises(UserError, match=r"plain\.py:1: not valid Python"):
         read_module(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(layers):
+    layers.write_text("\ufeff" + LAYERS, encoding="utf-8")
+    task = read_module(layers, class_name="Head", inputs="(torch.ones(2, 8), torch.ones(3))", init_inputs="4")
+    assert run(task.reference)[0].Model
+
+
+def test_what_only_a_keyword_can_give_is_said(tmp_path):
+    path = tmp_path / "k.py"
+    text = "def __init__(self, n, *, scale): pass\n    def forward(self, x): return x\n"
+    path.write_text(f"from torch import nn\nclass M(nn.Module):\n    {text}")
+    with pytest.raises(UserError, match=r"M\(\) takes scale by keyword only.*wrap it in a class Model"):
+        read_module(path, class_name="M", inputs="torch.ones(2)")

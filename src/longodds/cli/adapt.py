@@ -207,7 +207,8 @@ def _run(
     flags: Sequence[object | None],
     json: bool,
 ) -> int:
-    from longodds.config import read_environment, resolve
+    from longodds.config import resolve
+    from longodds.environment import read_environment
 
     defaults = {"max_pairs": read_environment().max_pairs}
     settings = resolve(kind, recipe=config, flags=given(flags), defaults=defaults)

@@ -58,7 +58,8 @@ def best_of_n(
     json
         One JSON document on stdout.
     """
-    from longodds.config import BestOfNSettings, read_environment, resolve
+    from longodds.config import BestOfNSettings, resolve
+    from longodds.environment import read_environment
 
     flags = given([tasks, policy, sampling, evaluation, budget])
     settings = resolve(

@@ -48,7 +48,7 @@ def doctor(*, certify: bool = False, device: Literal["cpu", "cuda"] = "cpu", jso
 def examine() -> dict[str, Any]:
     """Everything `doctor --json` says. Imports torch, where it is, to ask it for devices."""
     import longodds
-    from longodds.config import read_environment
+    from longodds.environment import read_environment
 
     env = read_environment()
     torch = _torch()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from longodds.cli.console import json_stdout, note_line, print_text, stderr_console, write_json
-from longodds.config import read_environment
+from longodds.environment import read_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

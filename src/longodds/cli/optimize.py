@@ -76,7 +76,8 @@ def optimize(
         One JSON document on stdout.
     """
     from longodds.cli.live import LiveProgress
-    from longodds.config import BestOfNSettings, read_environment, resolve
+    from longodds.config import BestOfNSettings, resolve
+    from longodds.environment import read_environment
     from longodds.strategies.optimize import optimize as go
 
     settings = resolve(

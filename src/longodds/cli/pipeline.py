@@ -46,7 +46,7 @@ def pipeline(
         One JSON document on stdout.
     """
     from longodds.cli.report import make_report
-    from longodds.config import read_environment
+    from longodds.environment import read_environment
     from longodds.strategies.stages import finished, mark_finished, read_stages
 
     flags = given([tasks, policy, sampling, evaluation, budget])

@@ -54,7 +54,8 @@ def refine(
     json
         One JSON document on stdout.
     """
-    from longodds.config import read_environment, resolve
+    from longodds.config import resolve
+    from longodds.environment import read_environment
 
     flags = given([revision, tasks, policy, sampling, evaluation, budget])
     settings = resolve(RefineSettings, recipe=config, flags=flags, defaults={"max_pairs": read_environment().max_pairs})

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from longodds.cli.console import json_stdout, note_line, print_text, write_json
 from longodds.errors import UserError
+from longodds.store.rundir import refuse_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ def report(
     """
     if out.is_dir():
         raise UserError(f"{out}: is a directory; --out names a file")
+    refuse_own_file(out, "--out")
     if figures is not None:
         _check_folder(figures)
     with json_stdout(json) as stream:

@@ -23,6 +23,7 @@ from scipy.stats import binomtest
 
 from longodds.errors import UserError
 from longodds.evaluator import stats
+from longodds.evaluator.control_log import Log
 from longodds.evaluator.controller import LocalEvaluator
 from longodds.evaluator.controls import reworded
 from longodds.evaluator.cores import SHARED, SHARED_GPU, usable_cores
@@ -40,33 +41,6 @@ _MOST_ROUNDS = {"cpu": 8, "cuda": 5}  # on a GPU preparing the tasks anew in eac
 _TOGETHER = 4
 _NAIVE_EVERY = {"cpu": 8, "cuda": 16}  # programs of a family; on a GPU these ways take several times as long as ours
 Progress = Callable[[str, int, int], None]
-
-
-class Log:
-    """Append-only rows of finished measurements by key, so that none is measured twice; a torn last row is dropped."""
-
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        self.path = path
-        self.lock = threading.Lock()
-        self.rows: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if whole and json.loads(whole[0]) == header:
-            for line in whole[1:]:
-                row = json.loads(line)
-                self.rows[row["key"]] = row
-            path.write_text("".join(whole))
-        else:
-            path.write_text(json.dumps(header) + "\n")
-
-    def get(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        if key not in self.rows:
-            row = {"key": key, **measure()}
-            with self.lock, self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            self.rows[key] = row
-        return self.rows[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +119,18 @@ def calibrate(
         "version": 3,
         "settings": repr(bare),
     }
-    log = Log(path.with_suffix(".log.jsonl"), header)
-    with LocalEvaluator(bare) as evaluator:
-        groups = _process_pairs(evaluator, plan, log, progress)
-    spread = log.get("spread", lambda: {"between_process_sd": between_process_sd(groups, settings.device)})
-    document = {"device": device_name(settings.device), "between_process_sd": spread["between_process_sd"]}
-    write_document(path, document)
-    _side_by_side(replace(settings, calibration=path), workers, plan, log, progress)
-    control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
-    control.run()
-    document |= summarise(control, n)
-    write_document(path, document)
-    return document
+    with Log(path.with_suffix(".log.jsonl"), header) as log:
+        with LocalEvaluator(bare) as evaluator:
+            groups = _process_pairs(evaluator, plan, log, progress)
+        spread = log.get("spread", lambda: {"between_process_sd": between_process_sd(groups, settings.device)})
+        document = {"device": device_name(settings.device), "between_process_sd": spread["between_process_sd"]}
+        write_document(path, document)
+        _side_by_side(replace(settings, calibration=path), workers, plan, log, progress)
+        control = _Control(None, plan, log, lambda phase, done, total: None)  # everything is in the log now
+        control.run()
+        document |= summarise(control, n)
+        write_document(path, document)
+        return document
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class LocalEvaluator:
         self._root = Path(tempfile.mkdtemp(prefix="longodds-", dir=open_folder()))
         self._root.chmod(0o711)  # children that run as another user must get through to their own folders
         self._process = subprocess.Popen(
-            [sys.executable, "-B", "-c", boot],
+            [sys.executable, "-B", "-P", "-c", boot],  # -P: no file of the working directory stands for a library
             env=os.environ | KEEPS_MEMORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

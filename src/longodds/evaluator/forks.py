@@ -84,7 +84,7 @@ class Zygote:
         fd = theirs.fileno()
         boot = f"import sys; sys.path[:0] = {[_SOURCE]!r}; from longodds.evaluator.zygote import main; main()"
         self.process = subprocess.Popen(
-            [sys.executable, "-E", "-s", "-B", "-c", boot, str(fd), str(self.scratch_root)],
+            [sys.executable, "-E", "-s", "-B", "-P", "-c", boot, str(fd), str(self.scratch_root)],
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -259,7 +259,7 @@ class ForkServers:
         self._probe.mkdir()
         boot = f"import sys; sys.path[:0] = {[_SOURCE]!r}; from longodds.evaluator.sandbox import main; main()"
         # A process of its own: the layers are tried in forks, and this one may have threads.
-        command = [sys.executable, "-B", "-c", boot, settings.device, *map(str, (self._probe, *hide))]
+        command = [sys.executable, "-B", "-P", "-c", boot, settings.device, *map(str, (self._probe, *hide))]
         self._probing = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
     def _core(self) -> int | None:

@@ -49,7 +49,7 @@ def run(channel: socket.socket, config_path: Path) -> int:
 def _judge(config: dict[str, Any]) -> Frame:
     correct_trials, timed_trials = config["trials"]
     space: dict[str, Any] = {"__name__": "program"}
-    exec(compile(config["reference"], "reference.py", "exec"), space)
+    exec(compile(config["reference"], "reference.py", "exec", dont_inherit=True), space)
     get_inputs: Callable[[], list[Any]] = space["get_inputs"]
     torch.manual_seed(_SEED)
     init = list(space.get("get_init_inputs", list)())
@@ -71,7 +71,7 @@ def _judge(config: dict[str, Any]) -> Frame:
 
 def _load(path: Path, space: dict[str, Any]) -> Any:
     try:
-        code = compile(path.read_bytes().decode("utf-8"), "program.py", "exec")
+        code = compile(path.read_bytes().decode("utf-8"), "program.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise _Failure(Fault.COMPILE, f"{type(error).__name__}: {error}") from None
     exec(code, space)

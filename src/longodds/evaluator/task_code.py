@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 
 import torch
@@ -14,10 +15,13 @@ def load_module(task: Task) -> types.ModuleType:
     """The problem file as a module. Raises UserError if it raises or lacks what it must define."""
     module = types.ModuleType("task")
     module.__file__ = f"<{task.id}>"
+    sys.modules["task"] = module  # where dataclasses look up what their annotations name
     try:
-        exec(compile(task.reference, f"<{task.id}>", "exec"), module.__dict__)
-    except Exception as error:  # boundary: the task's own code may raise anything
-        raise UserError(f"{task.id}: the problem file raises {type(error).__name__}: {error}") from None
+        # Not with this file's future imports: its annotations are the caller's.
+        exec(compile(task.reference, f"<{task.id}>", "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:  # boundary: the task's own code may raise anything
+        lacks = isinstance(error, ImportError) and "; what it needs of your other files must be copied into it"
+        raise UserError(f"{task.id}: the problem file raises {type(error).__name__}: {error}{lacks or ''}") from None
     for name in ("Model", "get_inputs"):
         if not hasattr(module, name):
             raise UserError(f"{task.id}: the problem file defines no {name}")
@@ -27,8 +31,8 @@ def load_module(task: Task) -> types.ModuleType:
 class named:
     """Names the task and the part that failed: the caller's file, so a UserError. Not so a GPU that is full."""
 
-    def __init__(self, task: Task, part: str, kinds: type[Exception] = Exception) -> None:
-        self.task, self.part, self.kinds = task, part, kinds
+    def __init__(self, task: Task, part: str, kinds: type[Exception] | None = None) -> None:
+        self.task, self.part, self.kinds = task, part, kinds or (Exception, SystemExit)
 
     def __enter__(self) -> None:
         pass

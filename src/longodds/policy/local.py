@@ -115,7 +115,7 @@ def _find_embedded(spec: PolicySpec, name: str, options: OpenOptions) -> Source:
 
 
 def _configured_cache() -> Path:
-    from longodds.config import read_environment
+    from longodds.environment import read_environment
 
     return read_environment().cache_dir
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import glob
 import hashlib
 import json
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -17,7 +19,7 @@ from peft.utils.save_and_load import get_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor
 
-from longodds.errors import UserError
+from longodds.errors import InfraError, UserError
 from longodds.policy.loading import first_line
 from longodds.policy.quiet import quiet_transformers
 from longodds.policy.weights import effective_adapter_config, read_adapter_config, tensor_digest
@@ -125,12 +127,21 @@ def save_adapter(lora: Any, directory: Path) -> None:
 
 @contextlib.contextmanager
 def whole_directory(target: Path) -> Generator[Path]:
-    """A scratch directory that becomes `target` at the end of the block, at once and whole; an old one is replaced."""
+    """A scratch directory that becomes `target` at the end of the block, at once and whole; an old one is replaced.
+
+    What a process that was killed in such a block left behind is removed: one process at a time writes a target. Raises
+    InfraError where the disk is full.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         ready = Path(scratch) / "ready"
         ready.mkdir()
-        yield ready
+        try:
+            yield ready
+        except SafetensorError as e:  # it has no OSError
+            raise InfraError(f"{target}: cannot be written: {e}") from None
         if target.exists():
             target.rename(Path(scratch) / "replaced")
         ready.rename(target)

@@ -112,7 +112,7 @@ def sample_on_server(learner: Learner, model: str, directory: Path, options: Ope
 
     Raises UserError or InfraError for a server that cannot be used, as opening `openai:MODEL` does.
     """
-    from longodds.config import read_environment, secret
+    from longodds.environment import read_environment, secret
     from longodds.policy.vocabularies import open_vocabulary
 
     spec = f"openai:{model}"

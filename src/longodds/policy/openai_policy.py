@@ -286,7 +286,7 @@ def _stops(pattern: re.Pattern[str] | None) -> list[str]:
 def open_openai_policy(spec: PolicySpec, name: str, options: OpenOptions) -> OpenAIPolicy:
     """Raises UserError for an address, key, model or tokenizer that cannot be used; InfraError for a server that cannot
     be reached."""
-    from longodds.config import read_environment, secret
+    from longodds.environment import read_environment, secret
 
     assert spec.location is not None
     server = OpenAIServer(name, options.base_url or read_environment().openai_base_url, secret(KEY), spec.location)

@@ -229,7 +229,7 @@ def open_tinker_policy(spec: PolicySpec, name: str, options: OpenOptions) -> Tin
 
 def connect(spec: PolicySpec, name: str, options: OpenOptions) -> tuple[TinkerService, TinkerModel, str | None, Any]:
     """(service, model, path of saved weights or None, the SDK's sampling client for a path)."""
-    from longodds.config import read_environment, secret
+    from longodds.environment import read_environment, secret
 
     assert spec.location is not None
     service = TinkerService(name, options.base_url or read_environment().tinker_base_url, secret(KEY))

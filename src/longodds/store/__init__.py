@@ -8,7 +8,7 @@ from longodds.store.exporting import Exported, export_samples
 from longodds.store.importing import Imported, import_samples
 from longodds.store.jsonl import JsonlWriter, read_records
 from longodds.store.rows import TaskRecord, VerdictRow, owed_indices, sample_id
-from longodds.store.rundir import RunDir
+from longodds.store.rundir import RunDir, refuse_own_file
 
 __all__ = [
     "PRICES",
@@ -27,6 +27,7 @@ __all__ = [
     "money",
     "owed_indices",
     "read_records",
+    "refuse_own_file",
     "sample_id",
     "sampled_tokens",
     "scored_again",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from longodds.errors import InfraError, UserError
 from longodds.store.foreign import FIELDS
 from longodds.store.jsonl import encode
-from longodds.store.rundir import RunDir
+from longodds.store.rundir import RunDir, refuse_own_file
 from longodds.types import Status
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def export_samples(run: Path | str, to: Path | str, *, progress: Callable[[int],
         raise UserError(f"--to {to}: must end in .parquet or .jsonl")
     if to.is_dir():
         raise UserError(f"--to {to}: is a directory; name a file")
+    refuse_own_file(to, "--to")
     parquet = _parquet(to) if to.suffix in PARQUET else None
     samples = RunDir.open(run).samples()
     judged = [s for s in samples if s.verdict is not None and s.verdict.status is not Status.INFRA_ERROR]

@@ -54,6 +54,7 @@ T = TypeVar("T")
 TASKS, SAMPLES, VERDICTS, METRICS = "tasks.jsonl", "samples.jsonl", "verdicts.jsonl", "metrics.jsonl"
 CHECKPOINTS = "checkpoints.jsonl"
 CONFIG, MANIFEST, COST, LOCK, LOGS = "config.json", "manifest.json", "cost.json", "lock", "logs"
+_OWN = {TASKS, SAMPLES, VERDICTS, METRICS, CHECKPOINTS, CONFIG, MANIFEST, COST, LOCK, LOGS, "probe_scores.jsonl"}
 _BEFORE_CONFIG = {MANIFEST, LOCK, LOGS}  # what a run killed while it was being created may leave
 
 
@@ -308,6 +309,13 @@ class RunDir:
         where = self.path / name
         for number, row in enumerate(read_records(where), start=1):
             yield _convert(row, convert, where, number)
+
+
+def refuse_own_file(path: Path, flag: str) -> None:
+    """Raises UserError where a file that is to be written is one that a run consists of."""
+    where = path.resolve()
+    if where.name in _OWN and (where.parent / CONFIG).exists():
+        raise UserError(f"{flag} {path}: is a file of the run {path.parent}; name another file")
 
 
 def _differ(old: Sequence[int], new: Sequence[int]) -> bool:

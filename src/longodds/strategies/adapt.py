@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longodds.analysis.adaptation import best_step, worth
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.store import RunDir
 from longodds.strategies.budget import Budget, write_cost

@@ -102,7 +102,8 @@ def _what_is_owed(
     samples = run.samples()
     have = {s.sample_id for s in samples}
     ended = ended_early(run)
-    missing = any(
+    records = run.records()
+    missing = any(a.task.id not in records for a in asked) or any(
         _owed_of(a.task, seed, ended.get((a.task.id, seed), settings.k), have) for a in asked for seed in settings.seeds
     )
     ledger = Ledger(run, samples)
@@ -111,7 +112,7 @@ def _what_is_owed(
     by_task: dict[str, list[Sample]] = {}
     for sample in samples:
         by_task.setdefault(sample.task_id, []).append(sample)
-    unjudged = unjudged or any(ledger.winner(cells) is not None for cells in by_task.values())
+    unjudged = unjudged or any(ledger.winner(cells) or ledger.unshared(cells) for cells in by_task.values())
     return Owed.of(samples, samples=missing, verdicts=missing or unjudged or re_evaluate)
 
 

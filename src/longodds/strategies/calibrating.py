@@ -6,7 +6,8 @@ import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from longodds.config import TaskSettings, read_environment, resolve
+from longodds.config import TaskSettings, resolve
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, device_name
 from longodds.evaluator.calibration import Calibration
@@ -71,11 +72,7 @@ def calibrate_machine(
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"{final.parent}: cannot be made: {e.strerror}; set LONGODDS_CACHE") from None
-    try:
-        document = calibrate(tasks, settings, n=n, path=work, workers=workers, progress=progress or _silent)
-    except json.JSONDecodeError as e:
-        log = work.with_suffix(".log.jsonl")
-        raise UserError(f"{log}: a line is not JSON ({e.msg}); remove the file to measure anew") from None
+    document = calibrate(tasks, settings, n=n, path=work, workers=workers, progress=progress or _silent)
     document["evaluator"] = settings.digest(version("torch"))
     why_not = _why_not_used(document, final)
     document["file"] = str(work if why_not else final)

@@ -6,7 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from longodds.config import EvaluationSettings, read_environment, resolve
+from longodds.config import EvaluationSettings, resolve
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.strategies.opening import open_settings_evaluator
 from longodds.tasks import load_task
@@ -62,7 +63,7 @@ def evaluate_program(
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; PROGRAM.py is a module with a class ModelNew") from None
     except UnicodeDecodeError as e:

@@ -70,6 +70,17 @@ class Ledger:
         best = max(faster, key=lambda pair: pair[0], default=(0.0, None))
         return None if best[1] is None or best[0] <= 1.0 else (best[1], among)
 
+    def unshared(self, samples: Sequence[Sample]) -> tuple[Sample, list[Sample]] | None:
+        """A sample with the verdict of the winner, measured again, and samples of the same program that lack it: a kill
+        may have torn the write of them all."""
+        judged = self.judged(samples)
+        among = len({s.program_digest for s in judged})
+        has = next((s for s in judged if s.verdict is not None and s.verdict.remeasured_among == among), None)
+        if has is None:
+            return None
+        lacking = [s for s in judged if s.program_digest == has.program_digest and s.verdict != has.verdict]
+        return (has, lacking) if lacking else None
+
     def _index(self, sample: Sample) -> None:
         row = self._rows.get(sample.sample_id)
         if row is None:
@@ -116,6 +127,11 @@ class Judge:
     def winner(self, task: Task, samples: Sequence[Sample]) -> None:
         """Measures the best program of a task (all its seeds' samples) again, where one looks faster: the best of many
         is partly luck. Its new verdict replaces the old one."""
+        if torn := self._ledger.unshared(samples):
+            has, lacking = torn
+            assert has.verdict is not None
+            rows = {s.sample_id: VerdictRow(s.sample_id, has.verdict, True, has.sample_id) for s in lacking}
+            self._ledger.write(rows, lacking)
         found = self._ledger.winner(samples)
         if found is None:
             return

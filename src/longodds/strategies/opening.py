@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from longodds.config import Environment, read_environment
+from longodds.environment import Environment, read_environment
 from longodds.errors import UserError
 
 if TYPE_CHECKING:

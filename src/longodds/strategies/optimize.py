@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longodds.config import BestOfNSettings, read_environment
+from longodds.config import BestOfNSettings
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.store import RunDir
 from longodds.strategies.best_of_n import Outcome, best_of_n

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longodds.analysis.probe import FixedTask, Scored, probe_document
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.errors import InfraError, UserError
 from longodds.selection import judged, surprisal_of
 from longodds.store import JsonlWriter, RunDir, read_records
@@ -156,7 +156,7 @@ def read_checkpoints(run: RunDir) -> list[Checkpoint]:
             raise UserError(f"{path}: a row cannot be read: {e}") from None
         found[step] = Checkpoint(step, version, spec)
     if not found:
-        raise UserError(f"{run.path}: has no {CHECKPOINTS}; --adapted names a run of ttt, sdpo or rlvr")
+        raise UserError(f"{run.path}: has no {CHECKPOINTS}; --adapted and --null name runs of ttt, sdpo or rlvr")
     return [found[step] for step in sorted(found)]
 
 

@@ -17,6 +17,7 @@ from longodds.config import (
     BestOfNSettings,
     check_keys,
     config_digest,
+    did_you_mean,
     known_keys,
     resolve_document,
 )
@@ -36,6 +37,8 @@ KINDS: dict[str, type[BestOfNSettings]] = {
     "refine": RefineSettings,
 }
 DONE = "stages.json"
+_TAKEN = (DONE, "report.html")
+_LEARN = ("ttt", "sdpo", "rlvr")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REFERENCE = re.compile(r"run:([^@]+)(@[0-9]+)?")
 
@@ -91,13 +94,15 @@ def read_stages(
     for at, (name, command, own) in enumerate(rows):
         source = f"{recipe}: stage '{name}'"
         check_keys(own, KINDS[command], source)
-        resolved = {k: _located(k, v, names, at, directory, source) for k, v in own.items()}
+        resolved = {k: _located(k, v, rows, at, directory, source) for k, v in own.items()}
         for key in typed:
             if _given(key, own) and resolved.get(key) == own.get(key):
                 flag = f"--{key.replace('_', '-')}"
                 raise UserError(f"{flag}: stage '{name}' of {recipe} sets {key} itself; change it there")
         merged = {k: v for k, v in shared.items() if not _given(k, own)} | resolved
         settings = resolve_document(KINDS[command], merged, source, defaults=defaults)
+        # A stage is known by its name in what decides a run: the pipeline may be moved, or its folder spelt otherwise.
+        settings = settings.called({k: own[k] for k, v in resolved.items() if v != own[k]})
         stages.append(Stage(name, command, directory / name, settings))
     return stages
 
@@ -117,20 +122,31 @@ def _head(row: Any, recipe: str, number: int) -> tuple[str, str, dict[str, Any]]
         raise UserError(
             f"{recipe}: stage {number}: key 'name': must be letters, digits, '_', '-' and '.', not {name!r}"
         )
+    if name in _TAKEN:
+        raise UserError(f"{recipe}: stage {number}: key 'name': {name} is a file of the pipeline's own; take another")
     if command not in KINDS:
         known = ", ".join(KINDS)
         raise UserError(f"{recipe}: stage '{name}': key 'command': must be one of {known}, not {command!r}")
     return name, command, own
 
 
-def _located(key: str, value: Any, names: Sequence[str], at: int, directory: Path, source: str) -> Any:
-    """A value with the name of an earlier stage replaced by its folder."""
+def _located(key: str, value: Any, rows: Sequence[tuple[str, str, Any]], at: int, directory: Path, source: str) -> Any:
+    """A value with the name of an earlier stage replaced by its folder. Raises UserError for what is neither an earlier
+    stage, nor a directory, and for the weights of a stage that learns none: before the earlier stages are run."""
     reference = _REFERENCE.fullmatch(value) if key == "policy" and isinstance(value, str) else None
     named: Any = reference[1] if reference else value if key == "match" else None
-    if named not in names:
+    if not isinstance(named, str):
         return value
+    names = [name for name, _, _ in rows]
+    if named not in names:
+        if Path(named).expanduser().is_dir():
+            return value
+        near = did_you_mean(named, names[:at])
+        raise UserError(f"{source}: key '{key}': '{named}' is no earlier stage and no run directory{near}")
     if names.index(named) >= at:
         raise UserError(f"{source}: key '{key}': stage '{named}' is not before it")
+    if reference and (command := rows[names.index(named)][1]) not in _LEARN:
+        raise UserError(f"{source}: key '{key}': stage '{named}' is of {command}, which learns no weights")
     path = str(directory / named)
     return f"run:{path}{reference[2] or ''}" if reference else path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 from pathlib import Path
 
 from longodds.errors import InfraError, UserError
@@ -22,6 +23,8 @@ def check_out(path: Path, *, named: bool = True) -> None:
     try:
         if path.is_dir():
             raise UserError(f"{where}: is a directory; name a file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{where}: is no regular file; name another")
         if path.exists() and not is_own(path):
             other = "name another file" if named else "name another file with --out"
             raise UserError(f"{where}: exists and is not of longodds' making; {other}, or remove it")
@@ -36,26 +39,38 @@ def check_out(path: Path, *, named: bool = True) -> None:
 
 def _try_to_write(path: Path) -> None:
     """Leaves everything as it was. Raises OSError."""
-    there = path.exists()
-    with path.open("a"):
-        pass
-    if not there:
-        path.unlink()
+    if path.exists():
+        with path.open("a"):
+            pass
+    beside = _beside(path)
+    beside.touch()
+    beside.unlink()
+
+
+def _beside(path: Path) -> Path:
+    real = path.resolve()
+    return real.with_name(f".{real.name}.{os.getpid()}.tmp")
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file is a winner that was written before."""
+    """Whether a file is a winner that was written before, or empty: then nothing is lost."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(len(MARK)) == MARK
+            return file.read(len(MARK)) in (MARK, "")
     except OSError:
         return False
 
 
 def write_out(path: Path, text: str) -> None:
-    """Raises InfraError where that is no longer possible: the run is kept, and the same command writes it again."""
+    """Whole, or not at all. Raises InfraError where that is no longer possible: the run is kept, and the same command
+    writes it again."""
+    beside = _beside(path)
     try:
-        path.write_text(text, encoding="utf-8")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path.resolve())
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as e:
         raise InfraError(
             f"{path}: cannot be written: {e.strerror}; what was done is kept, and the same command tries it again"

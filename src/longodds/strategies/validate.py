@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longodds.config import TaskSettings, read_environment
+from longodds.config import TaskSettings
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.evaluator import EvaluatorSettings, TaskReport, open_evaluator, validate_task
 from longodds.strategies.opening import need_torch
@@ -43,6 +44,6 @@ def read_golds(directory: Path) -> dict[str, str]:
     if not directory.is_dir():
         raise UserError(f"--golds {directory}: no such directory")
     try:
-        return {p.stem: p.read_text(encoding="utf-8") for p in sorted(directory.glob("*.py"))}
+        return {p.stem: p.read_text(encoding="utf-8-sig") for p in sorted(directory.glob("*.py"))}
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"--golds {directory}: cannot be read: {e}") from None

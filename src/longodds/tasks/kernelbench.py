@@ -180,7 +180,7 @@ def _from_hub(level: int, revision: str | None) -> tuple[Source, list[Problem]]:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise UserError(f"KernelBench's problems are not here; {_REMEDIES}") from None
-    from longodds.config import secret
+    from longodds.environment import secret
 
     try:
         folder = huggingface_hub.snapshot_download(

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longodds.config import read_environment
+from longodds.environment import read_environment
 from longodds.errors import UserError
 from longodds.tasks import bundled, kernelbench
 from longodds.tasks.problem import SkippedProblem, build_task, check_scale, read_problem

@@ -50,6 +50,11 @@ def read_module(
         parts.append(_function("get_init_inputs", init_inputs, "--init-inputs"))
     elif "get_init_inputs" not in provided:
         needed = _arguments(node, "__init__", needed=True)
+        if named := _keyword_only(node, "__init__"):
+            raise UserError(
+                f"{path}: {node.name}() takes {', '.join(named)} by keyword only, which get_init_inputs can't give; "
+                "give a default, or wrap it in a class Model"
+            )
         if needed:
             raise UserError(
                 f"{path}: {node.name}() needs {', '.join(needed)}; give them with --init-inputs '[...]', or define "
@@ -100,10 +105,14 @@ def _arguments(node: ast.ClassDef, method: str, *, needed: bool = False) -> list
     if found is None:
         return []
     names = [a.arg for a in (*found.args.posonlyargs, *found.args.args)][1:]
-    if not needed:
-        return names
-    keywords = [a.arg for a, d in zip(found.args.kwonlyargs, found.args.kw_defaults, strict=True) if d is None]
-    return names[: len(names) - len(found.args.defaults)] + keywords
+    return names[: len(names) - len(found.args.defaults)] if needed else names
+
+
+def _keyword_only(node: ast.ClassDef, method: str) -> list[str]:
+    """Names of a method's arguments without a default that no position has."""
+    found = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == method), None)
+    both = zip(found.args.kwonlyargs, found.args.kw_defaults, strict=True) if found else ()
+    return [a.arg for a, default in both if default is None]
 
 
 # --- its name ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class SkippedProblem:
 def read_problem(path: Path) -> str:
     """The text of a problem file; raises UserError when there is none to read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # as Python reads it, with or without a byte-order mark
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

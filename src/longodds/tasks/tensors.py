@@ -5,6 +5,7 @@ The file itself is not used by programs: a program that was only ever shown one 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from longodds.errors import UserError
@@ -35,6 +36,8 @@ def describe_tensors(file: Path, arguments: Sequence[str]) -> str:
             raise UserError(f"{file}: has no tensor {absent[0]!r}, which forward takes before {arguments[last]!r}")
         held = [held[name] for name in arguments if name in held]
     values = held if isinstance(held, list | tuple) else [held]
+    if not values:
+        raise UserError(f"{file}: holds no tensors")
     drawn = ",\n".join(f"        {_drawn(value, file)}" for value in values)
     return f"def get_inputs():\n    import torch\n\n    return [\n{drawn},\n    ]\n"
 
@@ -52,15 +55,19 @@ def _load(file: Path) -> Any:
         raise UserError(f"{file}: no such file") from None
     except ImportError:
         raise UserError(f"{file}: reading it needs the package safetensors; install it, or save a .pt file") from None
-    except Exception as e:  # a file of another kind fails in any way
-        raise UserError(f"{file}: cannot be read as tensors: {str(e).partition(chr(10))[0][:200]}") from None
+    except OSError as e:
+        raise UserError(f"{file}: cannot be read: {e.strerror or e}") from None
+    except Exception:  # a file of another kind fails in any way
+        raise UserError(
+            f"{file}: is no file of tensors, or holds other objects; save a tensor, a list or a dict of them"
+        ) from None
 
 
 def _drawn(value: Any, file: Path) -> str:
     import torch
 
     if isinstance(value, bool | int | float):
-        return repr(value)
+        return repr(_finite(float(value), file) if isinstance(value, float) else value)
     if not isinstance(value, torch.Tensor):
         raise UserError(f"{file}: holds a {type(value).__name__}; tensors and numbers are needed")
     shape, dtype = tuple(value.shape), f"dtype={value.dtype}"
@@ -69,9 +76,15 @@ def _drawn(value: Any, file: Path) -> str:
     if value.dtype is torch.bool:
         return f"torch.rand({shape}) < {value.double().mean().item():.4g}"
     if value.is_complex():
-        return f"torch.randn({shape}, {dtype}) * {value.abs().square().mean().sqrt().item():.4g}"
+        return f"torch.randn({shape}, {dtype}) * {_finite(value.abs().square().mean().sqrt().item(), file):.4g}"
     if value.is_floating_point():
         wide = value.double()
-        spread = wide.std(correction=0).item()
-        return f"torch.randn({shape}).mul({spread:.4g}).add({wide.mean().item():.4g}).to({value.dtype})"
+        spread, mean = (_finite(x.item(), file) for x in (wide.std(correction=0), wide.mean()))
+        return f"torch.randn({shape}).mul({spread:.4g}).add({mean:.4g}).to({value.dtype})"
     return f"torch.randint({int(value.min())}, {int(value.max()) + 1}, {shape}, {dtype})"
+
+
+def _finite(value: float, file: Path) -> float:
+    if not math.isfinite(value):
+        raise UserError(f"{file}: holds NaN or infinite numbers, like which nothing can be drawn")
+    return value
