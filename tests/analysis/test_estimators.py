@@ -18,7 +18,6 @@ from longodds.analysis.estimators import (
     expected_top_m,
     fast_flags,
     fast_p,
-    geometric_mean,
     k_grid,
     prefix_best,
 )
@@ -146,9 +145,6 @@ def test_equivalent_k_is_where_a_falling_curve_first_reaches_the_value():
 
 def test_small_helpers():
     assert prefix_best([[1, 3, 2], [0, -1, 4]]).tolist() == [[1, 3, 3], [0, 0, 4]]
-    assert geometric_mean([2.0, 8.0]) == pytest.approx(4.0)
-    assert math.isnan(geometric_mean([]))
-    assert math.isnan(geometric_mean([1.0, 0.0]))
     assert k_grid(20) == [1, 2, 4, 8, 16, 20]
     assert k_grid(16) == [1, 2, 4, 8, 16]
     assert k_grid(0) == []

@@ -155,14 +155,6 @@ def prefix_best(values: ArrayLike) -> Floats:
     return np.maximum.accumulate(np.asarray(values, dtype=np.float64), axis=-1)
 
 
-def geometric_mean(values: ArrayLike) -> float:
-    """exp of the mean log; nan if there is no value or one is not positive."""
-    v = np.asarray(values, dtype=np.float64)
-    if not v.size or not bool((v > 0).all()):
-        return math.nan
-    return float(np.exp(np.mean(np.log(v))))
-
-
 def k_grid(n: int) -> list[int]:
     """1, 2, 4, ... and n itself."""
     ks = [2**i for i in range(n.bit_length()) if 2**i <= n]

@@ -36,26 +36,25 @@ Draw = Callable[["NDArray[np.intp]", int], "Floats"]
 @dataclass(frozen=True, slots=True)
 class Finish:
     """winner: index of the candidate with the best median among the survivors; pairs: timed pairs of all candidates
-    together; survivors: how many were left."""
+    together."""
 
     winner: int
     pairs: int
-    survivors: int
 
 
-def race(draw: Draw, candidates: int, *, alpha: float = ALPHA, tolerance: float = TOLERANCE) -> Finish:
+def race(draw: Draw, candidates: int) -> Finish:
     """Runs one race among candidates 0 .. n-1. A single one has won without a pair. Raises ValueError for none."""
     if candidates < 1:
         raise ValueError("a race needs a candidate")
     alive = np.arange(candidates)
     if candidates == 1:
-        return Finish(0, 0, 1)
+        return Finish(0, 0)
     pairs, seen = 0, 0
     location = np.zeros(candidates)
     for look in LOOKS:
         pairs += len(alive) * (look - seen)
         seen = look
-        quantile = student_quantile(1 - alpha / (2 * len(LOOKS) * candidates), look - 1)
+        quantile = student_quantile(1 - ALPHA / (2 * len(LOOKS) * candidates), look - 1)
         location[alive], half = _bounds(draw(alive, look), quantile)
         best = int(np.argmax(location[alive]))
         gap = location[alive[best]] - location[alive]
@@ -64,9 +63,9 @@ def race(draw: Draw, candidates: int, *, alpha: float = ALPHA, tolerance: float 
         kept = gap <= room
         undecided = gap[kept] + room[kept]
         alive = alive[kept]
-        if len(alive) == 1 or float(undecided.max()) <= tolerance:
+        if len(alive) == 1 or float(undecided.max()) <= TOLERANCE:
             break
-    return Finish(int(alive[np.argmax(location[alive])]), pairs, len(alive))
+    return Finish(int(alive[np.argmax(location[alive])]), pairs)
 
 
 def _bounds(values: Floats, quantile: float) -> tuple[Floats, Floats]:

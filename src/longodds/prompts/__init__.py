@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from longodds.programs import program_digest
-from longodds.prompts.build import FORMS, STYLES, build_prompt
-from longodds.prompts.extract import Extraction, extract, extract_program
+from longodds.prompts.build import STYLES, build_prompt
+from longodds.prompts.extract import extract, extract_program
 from longodds.prompts.feedback import feedback
 from longodds.prompts.revise import Attempt, revision_prompt, teacher_prompt, written_code
 
 __all__ = [
-    "FORMS",
     "STYLES",
     "Attempt",
-    "Extraction",
     "build_prompt",
     "extract",
     "extract_program",
