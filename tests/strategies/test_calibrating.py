@@ -89,10 +89,12 @@ def test_a_result_that_verdicts_refuse_is_replaced(measured, spread):
 
 def test_a_log_that_something_else_changed_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LONGODDS_CACHE", str(tmp_path))
+    real = control.calibrate
 
-    def broken(tasks, settings, *, path, **more):
-        json.loads("garbage")
+    def spoilt(tasks, settings, *, path, **more):
+        path.with_suffix(".log.jsonl").write_text("garbage\n")
+        return real(tasks, settings, path=path, **more)
 
-    monkeypatch.setattr(control, "calibrate", broken)
-    with pytest.raises(UserError, match=r"\.log\.jsonl: a line is not JSON"):
+    monkeypatch.setattr(control, "calibrate", spoilt)
+    with pytest.raises(UserError, match=r"\.log\.jsonl: a line is no row of a control"):
         calibrate_machine("cpu", n=1, max_tasks=1)

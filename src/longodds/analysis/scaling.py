@@ -114,7 +114,9 @@ def early_stops(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]
 def bounds_of(task: TaskPool) -> Floats:
     """Lower bounds of a task's samples that allow for its number of distinct candidates."""
     among = max(task.candidates, task.distinct)
-    again = bound_at_level(task.speedup, task.ci_low, among, given=task.distinct)
+    again = task.ci_low
+    if among > task.distinct:
+        again = bound_at_level(task.speedup, task.ci_low, among, given=task.distinct)
     return np.where(task.remeasured, again, bound_at_level(task.speedup, task.ci_low, among))
 
 
