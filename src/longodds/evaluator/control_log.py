@@ -39,7 +39,7 @@ class Log:
             self.file.truncate(sum(map(len, whole)) if known else 0)
             if not known:
                 self._append(header)
-        except BaseException:  # raised again
+        except BaseException:  # raised again: a lock that nobody owns must not be left
             self.file.close()
             raise
 
